@@ -1,0 +1,1 @@
+"""Flight physics: where a balloon goes, given winds and ground. No I/O, no clock, no hidden state."""

@@ -1,0 +1,84 @@
+"""US Standard Atmosphere 1976 below 71 km, in geopotential height.
+
+Source: U.S. Standard Atmosphere, 1976, NOAA-S/T 76-1562, table 4 and equations 23, 33a, 33b and 42. Altitudes are
+geopotential metres throughout HABSIM, as in the GEFS.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+STANDARD_GRAVITY = 9.80665  # m/s^2
+GAS_CONSTANT_AIR = 287.05287  # J/(kg K)
+SEA_LEVEL_PRESSURE = 1013.25  # hPa
+
+# Base of each layer: geopotential height (m), temperature (K), lapse rate (K/m).
+_BASE_HEIGHT = np.array([0.0, 11000.0, 20000.0, 32000.0, 47000.0, 51000.0])
+_BASE_TEMPERATURE = np.array([288.15, 216.65, 216.65, 228.65, 270.65, 270.65])
+_LAPSE = np.array([-0.0065, 0.0, 0.001, 0.0028, 0.0, -0.0028])
+
+Array = npt.NDArray[np.float64]
+
+
+def _layer_log_pressure(base_log_pressure: Array | float, layer: npt.NDArray[np.intp] | int, height: Array) -> Array:
+    """ln of the pressure at `height` (m) inside `layer`, from ln of the pressure at its base (eq. 33a, 33b)."""
+    above = height - _BASE_HEIGHT[layer]
+    temperature = _BASE_TEMPERATURE[layer]
+    lapse = _LAPSE[layer]
+    scale = STANDARD_GRAVITY / GAS_CONSTANT_AIR
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gradient = -scale / lapse * np.log1p(lapse * above / temperature)
+    result: Array = base_log_pressure + np.where(lapse == 0.0, -scale * above / temperature, gradient)
+    return result
+
+
+def _base_log_pressures() -> Array:
+    logs = [float(np.log(SEA_LEVEL_PRESSURE))]
+    for layer in range(len(_BASE_HEIGHT) - 1):
+        logs.append(float(_layer_log_pressure(logs[-1], layer, _BASE_HEIGHT[layer + 1])))
+    return np.array(logs)
+
+
+_BASE_LOG_PRESSURE = _base_log_pressures()
+
+
+def log_pressure(altitude: npt.ArrayLike) -> Array:
+    """ln of the pressure in hPa at `altitude` (m), any shape, -5000..71000 m."""
+    height = np.asarray(altitude, dtype=np.float64)
+    layer = np.clip(np.searchsorted(_BASE_HEIGHT, height, side="right") - 1, 0, None)
+    return _layer_log_pressure(_BASE_LOG_PRESSURE[layer], layer, height)
+
+
+def pressure(altitude: npt.ArrayLike) -> Array:
+    """Pressure in hPa at `altitude` (m), any shape, -5000..71000 m."""
+    result: Array = np.exp(log_pressure(altitude))
+    return result
+
+
+def temperature(altitude: npt.ArrayLike) -> Array:
+    """Temperature in K at `altitude` (m), any shape (eq. 23)."""
+    height = np.asarray(altitude, dtype=np.float64)
+    layer = np.clip(np.searchsorted(_BASE_HEIGHT, height, side="right") - 1, 0, None)
+    result: Array = _BASE_TEMPERATURE[layer] + _LAPSE[layer] * (height - _BASE_HEIGHT[layer])
+    return result
+
+
+def density(altitude: npt.ArrayLike) -> Array:
+    """Density in kg/m^3 at `altitude` (m), any shape (eq. 42)."""
+    result: Array = 100.0 * pressure(altitude) / (GAS_CONSTANT_AIR * temperature(altitude))
+    return result
+
+
+def altitude(pressure_hpa: npt.ArrayLike) -> Array:
+    """Altitude in m of `pressure_hpa`, any shape, the inverse of `pressure`."""
+    logs = np.log(np.asarray(pressure_hpa, dtype=np.float64))
+    layer = np.clip(np.searchsorted(-_BASE_LOG_PRESSURE, -logs, side="right") - 1, 0, None)
+    fall = _BASE_LOG_PRESSURE[layer] - logs
+    base_temperature = _BASE_TEMPERATURE[layer]
+    lapse = _LAPSE[layer]
+    scale = GAS_CONSTANT_AIR / STANDARD_GRAVITY
+    with np.errstate(divide="ignore", invalid="ignore"):
+        gradient = base_temperature / lapse * np.expm1(lapse * scale * fall)
+    result: Array = _BASE_HEIGHT[layer] + np.where(lapse == 0.0, scale * base_temperature * fall, gradient)
+    return result

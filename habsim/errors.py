@@ -1,0 +1,82 @@
+"""Every failure of HABSIM, in one tree.
+
+HabsimError
+├── BadRequestError            the caller's value is wrong; the message has the value and the limit
+│   └── OutsideCycleError      the flight needs winds before the first or after the last time of the cycle
+├── NotFoundError              no such cycle, member or prediction
+├── BusyError                  too much at once; try again after `retry_after_seconds`
+├── UnavailableError           nothing to fly on at the moment; the message says what to do
+├── WindFileError              a wind file is damaged, inconsistent or changed under the reader
+├── ElevationError             a ground elevation file is damaged or inconsistent
+├── ConversionError            a GRIB2 file cannot become a wind file
+├── BucketError                a bucket cannot be read or written
+└── FlightError                the integration failed; carries the position
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class HabsimError(Exception):
+    """Base of all failures. `details` goes to the caller as it is."""
+
+    def __init__(self, message: str, details: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.details = details
+
+
+class BadRequestError(HabsimError):
+    """A value the caller gave is wrong."""
+
+
+class OutsideCycleError(BadRequestError):
+    """A flight needs winds outside the times of the cycle."""
+
+
+class NotFoundError(HabsimError):
+    """There is no such cycle, member or prediction."""
+
+
+class BusyError(HabsimError):
+    """All slots are taken."""
+
+    def __init__(self, message: str, retry_after_seconds: int) -> None:
+        super().__init__(message, {"retry_after_seconds": retry_after_seconds})
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UnavailableError(HabsimError):
+    """Nothing can be flown at the moment."""
+
+    retry_after_seconds = 30
+
+
+class WindFileError(HabsimError):
+    """A wind file is damaged, inconsistent or has changed under the reader."""
+
+
+class ElevationError(HabsimError):
+    """A ground elevation file is damaged or inconsistent."""
+
+
+class ConversionError(HabsimError):
+    """A GRIB2 file cannot be turned into a wind file."""
+
+
+class BucketError(HabsimError):
+    """A bucket cannot be read or written."""
+
+
+class FlightError(HabsimError):
+    """A flight cannot be integrated further.
+
+    `time` is Unix seconds, `latitude` and `longitude` degrees, `altitude` metres: the last good position.
+    """
+
+    def __init__(
+        self, message: str, time: float, latitude: float, longitude: float, altitude: float
+    ) -> None:
+        where = {"time": time, "latitude": latitude, "longitude": longitude, "altitude": altitude}
+        super().__init__(message, where)

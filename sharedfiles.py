@@ -1,0 +1,83 @@
+"""Files that several processes share: atomic writes and `fcntl` locks.
+
+A lock is held by an open file, so a killed process gives it back by dying.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+# A timed wait on an fcntl lock does not exist in a thread, so a lock with a deadline is tried this often.
+RETRY_SECONDS = 0.005
+
+
+@contextlib.contextmanager
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Give a temporary path in the folder of `path`; when the block ends well it becomes `path`.
+
+    Readers see the old file or the whole new one. With `durable` the bytes are on disk before the rename;
+    without, a power cut may lose the file (for progress and caches). On any error the temporary file goes.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
+    try:
+        yield temporary
+        if durable:
+            _fsync(temporary)
+        temporary.replace(path)
+        if durable:
+            _fsync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Replace `path` by `content`, whole or not at all."""
+    with replacing(path, durable=durable) as temporary:
+        temporary.write_bytes(content)
+
+
+def try_lock(path: Path, *, shared: bool = False) -> int | None:
+    """Lock `path` now and return the open descriptor that holds the lock, or None when it is taken."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+@contextlib.contextmanager
+def first_free(paths: list[Path], wait_seconds: float) -> Iterator[Path | None]:
+    """Hold the first of `paths` that can be locked within `wait_seconds`; None when none could."""
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        for path in paths:
+            descriptor = try_lock(path)
+            if descriptor is not None:
+                try:
+                    yield path
+                finally:
+                    os.close(descriptor)
+                return
+        if time.monotonic() >= deadline:
+            yield None
+            return
+        time.sleep(RETRY_SECONDS)

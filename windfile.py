@@ -1,0 +1,281 @@
+"""One member's winds: the wind file `YYYYMMDDHH_MM.npz`, mapped from disk in place.
+
+The file is an uncompressed zip, so `data.npy` is one run of bytes: it is mapped where it lies, and the page cache
+is shared by all processes. The layout of the arrays is in the README.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import io
+import json
+import mmap
+import os
+import struct
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import sharedfiles
+from habsim.classes import WindField
+from habsim.errors import WindFileError
+
+ALIGNMENT = 64  # bytes: one cache line
+HALF = np.dtype("<f2")
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra length
+_EXTRA_PADDING_ID = 0xA220  # "padding" in the registry of extra fields that other zip writers use for alignment
+_COPY_BYTES = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What tells one state of a file on disk from another."""
+
+    inode: int
+    size: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, status: os.stat_result) -> Identity:
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+class WindFile:
+    """A mapped wind file.
+
+    `winds` is valid until `close`. `source` is the provenance written by the converter, or an empty dictionary.
+    A shared lock on the file is held while it is mapped, which keeps a cache from removing it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Map `path`. Raises WindFileError when it is absent, damaged or inconsistent."""
+        self.path = path
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY)
+        except OSError as error:
+            raise WindFileError(f"{path.name} cannot be opened: {error.strerror}") from error
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            self.identity = Identity.of(os.fstat(self._descriptor))
+            self._map = _map_whole(self._descriptor, self.identity.size, path)
+            try:
+                self.winds, self.source = _read(self._map, path)
+            except BaseException:
+                self._close_map()
+                raise
+        except BlockingIOError as error:
+            os.close(self._descriptor)
+            raise WindFileError(f"{path.name} is being removed from the cache") from error
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def is_unchanged(self) -> bool:
+        """True while the file at `path` is the very file that is mapped, with the bytes it had."""
+        mapped = os.fstat(self._descriptor)
+        return mapped.st_nlink > 0 and Identity.of(mapped) == self.identity
+
+    def nbytes(self) -> int:
+        return self.identity.size
+
+    def close(self) -> None:
+        """Unmap the file once no flight uses its arrays any more."""
+        self._close_map()
+        os.close(self._descriptor)
+
+    def _close_map(self) -> None:
+        # Arrays handed out keep the map alive; it then goes with the last of them.
+        self.winds = None  # type: ignore[assignment]
+        with contextlib.suppress(BufferError):
+            self._map.close()
+
+
+def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
+    if size == 0:
+        raise WindFileError(f"{path.name} is empty")
+    mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+    # A flight touches a few columns far apart: reading ahead would fetch what nobody asked for.
+    mapped.madvise(mmap.MADV_RANDOM)
+    return mapped
+
+
+def _read(mapped: mmap.mmap, path: Path) -> tuple[WindField, dict[str, Any]]:
+    try:
+        with zipfile.ZipFile(_MapReader(mapped)) as archive:
+            entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+            missing = {"data", "timestamp", "interval", "levels"} - entries.keys()
+            if missing:
+                raise WindFileError(f"{path.name} has no {', '.join(sorted(missing))}")
+            small = {
+                name: np.load(io.BytesIO(archive.read(entries[name])), allow_pickle=False)
+                for name in ("timestamp", "interval", "levels", "source")
+                if name in entries
+            }
+            data = _array_in_place(mapped, entries["data"], path)
+            height = _array_in_place(mapped, entries["height"], path) if "height" in entries else None
+    except WindFileError:
+        raise
+    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError, struct.error, NotImplementedError) as error:
+        raise WindFileError(f"{path.name} is damaged: {error}") from error
+    winds = WindField(
+        name=path.name,
+        data=data,
+        height=height,
+        levels=_axis(small["levels"], path),
+        start=_scalar(small["timestamp"], "timestamp", path),
+        interval_seconds=_scalar(small["interval"], "interval", path),
+    )
+    _check(winds, path)
+    return winds, _source(small.get("source"), path)
+
+
+class _MapReader(io.RawIOBase):
+    """The least of a file that `zipfile` needs, over a map, so that map and directory are one state of the file."""
+
+    def __init__(self, mapped: mmap.mmap) -> None:
+        self._mapped = mapped
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._mapped)}[whence]
+        if base + offset < 0:
+            raise OSError("seek before the start")
+        self._position = base + offset
+        return self._position
+
+    def read(self, size: int = -1) -> bytes:
+        end = len(self._mapped) if size is None or size < 0 else self._position + size
+        chunk = self._mapped[self._position : end]
+        self._position += len(chunk)
+        return chunk
+
+
+def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[np.float16]:
+    """The array of a stored zip entry as a read-only view of the map, at whatever byte it starts."""
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise WindFileError(f"{path.name} is compressed; write it with numpy.savez, not savez_compressed")
+    signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(mapped, entry.header_offset)
+    if signature != b"PK\x03\x04":
+        raise WindFileError(f"{path.name} is damaged: no local header at byte {entry.header_offset}")
+    start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+    header = io.BytesIO(mapped[start : start + min(entry.file_size, 4096)])
+    version = np.lib.format.read_magic(header)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(header)
+    if dtype != HALF or fortran_order:
+        order = "column-major" if fortran_order else "row-major"
+        raise WindFileError(f"{entry.filename} of {path.name} is {order} {dtype}, it must be row-major float16")
+    size = int(np.prod(shape, dtype=np.int64)) * HALF.itemsize
+    if header.tell() + size != entry.file_size or start + entry.file_size > len(mapped):
+        raise WindFileError(
+            f"{entry.filename} of {path.name} holds {entry.file_size - header.tell()} bytes, its shape {shape} needs {size}"
+        )
+    return np.ndarray(shape, dtype=HALF, buffer=mapped, offset=start + header.tell())
+
+
+def _scalar(value: npt.NDArray[Any], name: str, path: Path) -> float:
+    if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
+        raise WindFileError(f"{name} of {path.name} is {value!r}, it must be one finite number")
+    return float(value.reshape(()))
+
+
+def _axis(value: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float64]:
+    if value.ndim != 1 or value.dtype.kind not in "iuf":
+        raise WindFileError(f"levels of {path.name} must be a list of numbers")
+    return value.astype(np.float64)
+
+
+def _source(value: npt.NDArray[Any] | None, path: Path) -> dict[str, Any]:
+    if value is None:
+        return {}
+    try:
+        source = json.loads(str(value))
+    except ValueError as error:
+        raise WindFileError(f"source of {path.name} is not JSON: {error}") from error
+    return source if isinstance(source, dict) else {"source": source}
+
+
+def _check(winds: WindField, path: Path) -> None:
+    """Refuse arrays that do not agree with each other."""
+    shape = winds.data.shape
+    if len(shape) != 5 or shape[4] != 2 or min(shape[:2]) < 3 or shape[2] < 2 or shape[3] < 2:
+        raise WindFileError(
+            f"data of {path.name} has shape {shape}, it must be (latitude >= 3, longitude >= 3, level >= 2, time >= 2, 2)"
+        )
+    levels = winds.levels
+    if len(levels) != shape[2]:
+        raise WindFileError(f"{path.name} names {len(levels)} levels, its data has {shape[2]}")
+    if not (np.isfinite(levels).all() and levels[0] > 0 and (np.diff(levels) > 0).all()):
+        raise WindFileError(f"levels of {path.name} must be positive hPa in ascending order")
+    if winds.interval_seconds <= 0:
+        raise WindFileError(f"interval of {path.name} is {winds.interval_seconds:g} s, it must be positive")
+    if winds.height is not None and winds.height.shape != shape[:4]:
+        raise WindFileError(f"height of {path.name} has shape {winds.height.shape}, its data {shape[:4]}")
+    for row in (shape[0] // 4, shape[0] // 2, 3 * shape[0] // 4):
+        if winds.data[row, 0].tobytes() != winds.data[row, -1].tobytes():
+            raise WindFileError(f"{path.name}: the last longitude column must repeat the first (360 = 0 degrees)")
+
+
+def write(
+    path: Path,
+    *,
+    data: npt.NDArray[np.float16],
+    timestamp: float,
+    interval_seconds: float,
+    levels: npt.ArrayLike,
+    height: npt.NDArray[np.float16] | None = None,
+    source: dict[str, Any] | None = None,
+) -> None:
+    """Write a wind file; its arrays start at a multiple of 64 bytes.
+
+    `data` (lat, lon, level, time, 2) float16 m/s and `height` (lat, lon, level, time) float16 m may be mapped
+    files: they are copied a piece at a time. The file appears whole or not at all.
+    Raises WindFileError when the arrays do not agree with each other.
+    """
+    winds = WindField(path.name, data, height, np.asarray(levels, np.float64), float(timestamp), float(interval_seconds))
+    _check(winds, path)
+    small: dict[str, npt.NDArray[Any]] = {
+        "timestamp": np.float64(timestamp).reshape(()),
+        "interval": np.float64(interval_seconds).reshape(()),
+        "levels": winds.levels,
+    }
+    if source is not None:
+        small["source"] = np.array(json.dumps(source, sort_keys=True))
+    with sharedfiles.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in small.items():
+            _write_entry(archive, name, array)
+        if height is not None:
+            _write_entry(archive, "height", height)
+        _write_entry(archive, "data", data)
+
+
+def _write_entry(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    # A fixed date makes equal content equal bytes.
+    entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    zip64_extra = 20  # bytes that `zipfile` puts before our padding with force_zip64
+    assert archive.fp is not None
+    start = archive.fp.tell() + 30 + len(entry.filename) + zip64_extra + 4 + header.getbuffer().nbytes
+    padding = -start % ALIGNMENT
+    entry.extra = struct.pack("<HH", _EXTRA_PADDING_ID, padding) + bytes(padding)
+    with archive.open(entry, "w", force_zip64=True) as target:
+        target.write(header.getvalue())
+        rows = max(1, _COPY_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+        for first in range(0, len(array) if array.ndim else 1, rows):
+            part = array[first : first + rows] if array.ndim else array
+            target.write(np.ascontiguousarray(part).tobytes())
