@@ -6,13 +6,13 @@ is shared by all processes. The layout of the arrays is in the README.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import io
 import json
 import mmap
 import os
 import struct
+import weakref
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +48,8 @@ class Identity:
 class WindFile:
     """A mapped wind file.
 
-    `winds` is valid until `close`. `source` is the provenance written by the converter, or an empty dictionary.
-    A shared lock on the file is held while it is mapped, which keeps a cache from removing it.
+    `winds` are its arrays; `source` is the provenance written by the converter, or an empty dictionary. The file
+    stays mapped, and locked against removal from a cache, until nobody refers to this object and its arrays.
     """
 
     def __init__(self, path: Path) -> None:
@@ -59,40 +59,19 @@ class WindFile:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise WindFileError(f"{path.name} cannot be opened: {error.strerror}") from error
+        weakref.finalize(self, os.close, self._descriptor)
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            self.identity = Identity.of(os.fstat(self._descriptor))
-            self._map = _map_whole(self._descriptor, self.identity.size, path)
-            try:
-                self.winds, self.source = _read(self._map, path)
-            except BaseException:
-                self._close_map()
-                raise
         except BlockingIOError as error:
-            os.close(self._descriptor)
-            raise WindFileError(f"{path.name} is being removed from the cache") from error
-        except BaseException:
-            os.close(self._descriptor)
-            raise
+            raise WindFileError(f"{path.name} is being removed") from error
+        self.identity = Identity.of(os.fstat(self._descriptor))
+        mapped = _map_whole(self._descriptor, self.identity.size, path)
+        self.winds, self.source = _read(mapped, path)
 
     def is_unchanged(self) -> bool:
-        """True while the file at `path` is the very file that is mapped, with the bytes it had."""
-        mapped = os.fstat(self._descriptor)
-        return mapped.st_nlink > 0 and Identity.of(mapped) == self.identity
-
-    def nbytes(self) -> int:
-        return self.identity.size
-
-    def close(self) -> None:
-        """Unmap the file once no flight uses its arrays any more."""
-        self._close_map()
-        os.close(self._descriptor)
-
-    def _close_map(self) -> None:
-        # Arrays handed out keep the map alive; it then goes with the last of them.
-        self.winds = None  # type: ignore[assignment]
-        with contextlib.suppress(BufferError):
-            self._map.close()
+        """True while the mapped file is in its folder and has the bytes it had when it was mapped."""
+        status = os.fstat(self._descriptor)
+        return status.st_nlink > 0 and Identity.of(status) == self.identity
 
 
 def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
