@@ -380,7 +380,7 @@ class Cycles:
     def open_member(self, cycle: Cycle, member: int) -> WindFile:
         """Map the wind file of a member, verified against the manifest once per machine.
 
-        Raises NotFoundError for a member the cycle does not have, WindFileError when the file is not what was published.
+        Raises NotFoundError for a member the cycle does not have, WindFileError when the file is not the published one.
         """
         if member not in cycle.members:
             raise NotFoundError(

@@ -161,7 +161,7 @@ def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> np
     size = int(np.prod(shape, dtype=np.int64)) * HALF.itemsize
     if header.tell() + size != entry.file_size or start + entry.file_size > len(mapped):
         raise WindFileError(
-            f"{entry.filename} of {path.name} holds {entry.file_size - header.tell()} bytes, its shape {shape} needs {size}"
+            f"{entry.filename} of {path.name} holds {entry.file_size - header.tell()} bytes, shape {shape} needs {size}"
         )
     return np.ndarray(shape, dtype=HALF, buffer=mapped, offset=start + header.tell())
 
@@ -193,7 +193,7 @@ def _check(winds: WindField, path: Path) -> None:
     shape = winds.data.shape
     if len(shape) != 5 or shape[4] != 2 or min(shape[:2]) < 3 or shape[2] < 2 or shape[3] < 2:
         raise WindFileError(
-            f"data of {path.name} has shape {shape}, it must be (latitude >= 3, longitude >= 3, level >= 2, time >= 2, 2)"
+            f"data of {path.name} has shape {shape}, it must be (lat >= 3, lon >= 3, level >= 2, time >= 2, 2)"
         )
     levels = winds.levels
     if len(levels) != shape[2]:
@@ -225,11 +225,13 @@ def write(
     files: they are copied a piece at a time. The file appears whole or not at all.
     Raises WindFileError when the arrays do not agree with each other.
     """
-    winds = WindField(path.name, data, height, np.asarray(levels, np.float64), float(timestamp), float(interval_seconds))
+    winds = WindField(
+        path.name, data, height, np.asarray(levels, np.float64), float(timestamp), float(interval_seconds)
+    )
     _check(winds, path)
     small: dict[str, npt.NDArray[Any]] = {
-        "timestamp": np.float64(timestamp).reshape(()),
-        "interval": np.float64(interval_seconds).reshape(()),
+        "timestamp": np.array(float(timestamp)),
+        "interval": np.array(float(interval_seconds)),
         "levels": winds.levels,
     }
     if source is not None:

@@ -82,3 +82,17 @@ def altitude(pressure_hpa: npt.ArrayLike) -> Array:
         gradient = base_temperature / lapse * np.expm1(lapse * scale * fall)
     result: Array = _BASE_HEIGHT[layer] + np.where(lapse == 0.0, scale * base_temperature * fall, gradient)
     return result
+
+
+def fall_altitude(altitude_m: Array) -> Array:
+    """Integral of sqrt(rho / rho0) from sea level, m, on an evenly spaced ascending grid `altitude_m` that has 0.
+
+    With drag in balance with weight the speed of fall is w0 sqrt(rho0 / rho), w0 being that at sea level (Tawhiri and
+    every parachute maker use it): the integral then falls at w0 everywhere. Simpson's rule on each interval.
+    """
+    middle = 0.5 * (altitude_m[:-1] + altitude_m[1:])
+    ends, middles = (np.sqrt(density(z) / density(0.0)) for z in (altitude_m, middle))
+    pieces = np.diff(altitude_m) * (ends[:-1] + 4.0 * middles + ends[1:]) / 6.0
+    integral = np.concatenate(([0.0], np.cumsum(pieces)))
+    result: Array = integral - np.interp(0.0, altitude_m, integral)
+    return result

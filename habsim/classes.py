@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import datetime
+import functools
+import math
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
+
+from habsim import atmosphere, kernels
+from habsim.errors import BadRequestError, ElevationError, FlightError, OutsideCycleError, WindFileError
+from habsim.profiles import Profile
+
+Floats = npt.NDArray[np.float64]
+
+# Steps end at every level and are at most this long. Measured in bench/accuracy.py.
+DEFAULT_STEP_SECONDS = 240.0
+_PATH_CAPACITY = 512  # points; a longer path is flown again with room for all of it
 
 
 @dataclass(frozen=True)
@@ -21,14 +34,61 @@ class WindField:
     name: str
     data: npt.NDArray[np.float16]
     height: npt.NDArray[np.float16] | None
-    levels: npt.NDArray[np.float64]
+    levels: Floats
     start: float
     interval_seconds: float
 
     @property
     def end(self) -> float:
         """Unix seconds of the last time."""
-        return self.start + (self.data.shape[3] - 1) * self.interval_seconds
+        return self.start + (int(self.data.shape[3]) - 1) * self.interval_seconds
+
+
+@dataclass(frozen=True)
+class Location:
+    """A point: degrees and geopotential metres above mean sea level. Longitude -180..360."""
+
+    latitude: float
+    longitude: float
+    altitude: float
+
+
+@dataclass(frozen=True)
+class Balloon:
+    """How a balloon moves: speeds in m/s, `equilibrium_altitude` (burst or float) in m, `coast_seconds` there.
+
+    `descent_rate` is the speed at sea level where the profile descends under a parachute. `drift` is the share of
+    the wind it follows.
+    """
+
+    ascent_rate: float
+    descent_rate: float
+    equilibrium_altitude: float
+    coast_seconds: float = 0.0
+    drift: float = 1.0
+
+
+@dataclass(frozen=True)
+class Launches:
+    """A batch of n launches, each field float64 (n,), in the units of `Location` and `Balloon`; time Unix seconds."""
+
+    time: Floats
+    latitude: Floats
+    longitude: Floats
+    altitude: Floats
+    ascent_rate: Floats
+    descent_rate: Floats
+    equilibrium_altitude: Floats
+    coast_seconds: Floats
+    drift: Floats
+
+    @classmethod
+    def single(cls, time: float, place: Location, balloon: Balloon) -> Launches:
+        values = {"time": time, **vars(place), **vars(balloon)}
+        return cls(**{field.name: np.array([values[field.name]], np.float64) for field in fields(cls)})
+
+    def __len__(self) -> int:
+        return len(self.time)
 
 
 @dataclass(frozen=True)
@@ -40,7 +100,7 @@ class FlightPhase:
     """
 
     name: str
-    points: npt.NDArray[np.float64]
+    points: Floats
 
 
 @dataclass(frozen=True)
@@ -51,7 +111,275 @@ class Trajectory:
     warnings: tuple[str, ...] = ()
 
     @property
-    def landing(self) -> npt.NDArray[np.float64]:
+    def landing(self) -> Floats:
         """The last point, (6,) as in `FlightPhase.points`."""
-        last: npt.NDArray[np.float64] = self.phases[-1].points[-1]
+        last: Floats = self.phases[-1].points[-1]
         return last
+
+
+@dataclass(frozen=True)
+class Flights:
+    """What came of a batch of n launches.
+
+    `landing` (n, 4): Unix seconds, latitude, longitude 0..360, altitude of the last point. `failures` holds the error
+    of each flight that could not be completed, by its index. `trajectories` are those of the first flights, as
+    many as were asked for, None where the flight failed.
+    """
+
+    landing: Floats
+    failures: dict[int, FlightError | OutsideCycleError | WindFileError]
+    trajectories: tuple[Trajectory | None, ...]
+    warnings: tuple[str, ...]
+
+
+class ElevationFile:
+    """Ground elevation on a grid of cell centres.
+
+    `elevation` int16 (row, column), m; `north`, `west`: the first centre, degrees; steps in degrees, southwards and
+    eastwards. Columns span the whole circle. North of the first row lies sea.
+    Raises ElevationError when the grid does not cover the Earth.
+    """
+
+    def __init__(
+        self, elevation: npt.NDArray[np.int16], north: float, west: float, row_step: float, column_step: float
+    ) -> None:
+        rows, columns = elevation.shape
+        south = north - (rows - 1) * row_step
+        if (
+            rows < 2
+            or columns < 2
+            or row_step <= 0
+            or abs(columns * column_step - 360.0) > 1e-3 * column_step * columns
+        ):
+            raise ElevationError(
+                f"the elevation grid of {rows} x {columns} cells spans {columns * column_step:g} degrees of longitude, "
+                "it must span 360"
+            )
+        if not (82.0 <= north <= 90.0 + row_step) or south > -89.0 or south < -90.0 - row_step:
+            raise ElevationError(
+                f"the elevation grid reaches from {north:g} to {south:g} degrees, it must reach -90..83"
+            )
+        self.elevation = np.ascontiguousarray(elevation)
+        self.elevation.setflags(write=False)
+        self.grid = kernels.Ground(
+            self.elevation,
+            float(north),
+            float(west),
+            float(row_step),
+            float(column_step),
+            _highest_within_a_degree(self.elevation, north, west, row_step, column_step),
+        )
+
+    @classmethod
+    def flat(cls, altitude: int = 0) -> ElevationFile:
+        """Ground at one altitude (m) everywhere."""
+        return cls(np.full((180, 360), altitude, np.int16), 89.5, -179.5, 1.0, 1.0)
+
+    def at(self, latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> Floats:
+        """Elevation in m at degrees, bilinear between cell centres; any shape."""
+        lat, lon = np.broadcast_arrays(np.asarray(latitude, np.float64), np.asarray(longitude, np.float64))
+        values = np.empty(lat.size)
+        kernels.ground_at_each(self.grid, lat.ravel(), lon.ravel(), values)
+        return values.reshape(lat.shape)
+
+    def nearest(self, latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> Floats:
+        """Elevation in m of the cell that holds each point; any shape."""
+        grid = self.grid
+        rows, columns = self.elevation.shape
+        row = np.rint((grid.north - np.asarray(latitude, np.float64)) / grid.row_step).astype(np.intp)
+        column = np.rint((np.asarray(longitude, np.float64) - grid.west) / grid.column_step).astype(np.intp) % columns
+        found = self.elevation[np.clip(row, 0, rows - 1), column].astype(np.float64)
+        return np.where(row < -1, 0.0, found)
+
+
+def _highest_within_a_degree(
+    elevation: npt.NDArray[np.int16], north: float, west: float, row_step: float, column_step: float
+) -> npt.NDArray[np.int16]:
+    """The table of `kernels.Ground.highest`."""
+    rows, columns = elevation.shape
+    # Blocks of about half a degree, each then counted for every whole degree that it could touch.
+    tall, wide = max(1, int(0.5 / row_step)), max(1, int(0.5 / column_step))
+    block_rows, block_columns = range(0, rows, tall), range(0, columns, wide)
+    by_row = np.stack([elevation[r : r + tall].max(axis=0) for r in block_rows])
+    blocks = np.stack([by_row[:, c : c + wide].max(axis=1) for c in block_columns], axis=1)
+    highest = np.zeros((180, 360), np.int16)
+    reach = 1.0 + row_step
+    for index, first in enumerate(block_rows):
+        top = north - first * row_step + reach
+        bottom = north - (first + tall - 1) * row_step - reach
+        degree_rows = slice(max(0, math.floor(90.0 - top)), min(180, math.floor(90.0 - bottom) + 1))
+        if degree_rows.start >= 180 or degree_rows.stop <= 0:
+            continue
+        # A degree of distance is more degrees of longitude towards the poles, at last all of them.
+        narrowest = math.cos(math.radians(min(90.0, max(abs(top), abs(bottom)))))
+        spread = 360.0 if narrowest < 0.01 else (1.0 + column_step) / narrowest
+        row = np.zeros(360, np.int16)
+        if spread >= 180.0:
+            row[:] = blocks[index].max()
+        else:
+            for block, first_column in enumerate(block_columns):
+                left = math.floor(west + first_column * column_step - spread)
+                right = math.floor(west + (first_column + wide - 1) * column_step + spread)
+                degrees = np.arange(left, right + 1) % 360
+                row[degrees] = np.maximum(row[degrees], blocks[index, block])
+        highest[degree_rows] = np.maximum(highest[degree_rows], row)
+    highest.setflags(write=False)
+    return highest
+
+
+@functools.cache
+def air() -> kernels.Air:
+    """The tables of the standard atmosphere that the kernels read."""
+    bottom, top, spacing, fall_spacing = -1000.0, 55000.0, 25.0, 2.0
+    heights = np.arange(bottom, top + spacing, spacing)
+    fall = atmosphere.fall_altitude(heights)
+    even_fall = np.arange(fall[0], fall[-1], fall_spacing)
+    return kernels.Air(
+        bottom, spacing, atmosphere.log_pressure(heights), fall, fall_spacing, np.interp(even_fall, fall, heights)
+    )
+
+
+class Simulator:
+    """Flies balloons through the winds of one member over one ground.
+
+    Safe to use from many threads at once: `fly` holds no state and gives the interpreter lock back.
+    """
+
+    def __init__(self, field: WindField, ground: ElevationFile) -> None:
+        self.field = field
+        self.ground = ground
+        rows, columns, levels, times, _ = field.data.shape
+        level_alt = atmosphere.altitude(field.levels)
+        self._winds = kernels.Winds(
+            field.data.ctypes.data,
+            0 if field.height is None else field.height.ctypes.data,
+            rows,
+            columns,
+            levels,
+            times,
+            float(field.interval_seconds),
+            np.log(field.levels) if field.height is None else -level_alt,
+            level_alt,
+        )
+
+    @property
+    def vertical_scheme(self) -> str:
+        """How altitudes become levels, for the provenance of a prediction."""
+        if self.field.height is None:
+            return "US Standard Atmosphere 1976, linear in log pressure"
+        return "geopotential heights of the forecast, linear in height"
+
+    def fly(
+        self, launches: Launches, profile: Profile, *, step: float = DEFAULT_STEP_SECONDS, paths: int = 0
+    ) -> Flights:
+        """Fly n launches; the first `paths` of them with all their points. `step` is the longest step, s.
+
+        Longitudes of trajectories are 0..360. Raises OutsideCycleError when a launch is outside the field's times.
+        """
+        self._check_times(launches)
+        count, phases = len(launches), len(profile.phases)
+        start = np.column_stack(
+            (launches.time - self.field.start, launches.latitude, launches.longitude % 360.0, launches.altitude)
+        )
+        rates = np.column_stack([phase.rate(launches) for phase in profile.phases])
+        limits = np.column_stack([phase.limit(launches) for phase in profile.phases])
+        landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
+        path, marks = np.empty((paths, _PATH_CAPACITY, 6)), np.zeros((paths, phases + 1), np.int64)
+        while True:
+            kernels.fly(
+                self._winds, air(), self.ground.grid, profile.kinds, profile.ends, start, rates, limits,
+                launches.drift, profile.direction, float(step), landing, outcome, path, marks,
+            )  # fmt: skip
+            longest_path = int(marks[:, -1].max(initial=0))
+            if longest_path <= path.shape[1]:
+                break
+            path = np.empty((paths, longest_path, 6))
+        landing[:, 0] += self.field.start
+        path[:, :, 0] += self.field.start
+        failures = {int(i): self._failure(outcome[i, 0], landing[i]) for i in np.flatnonzero(outcome[:, 0])}
+        trajectories = tuple(
+            None if i in failures else self._trajectory(profile, path[i], marks[i], outcome[i, 1]) for i in range(paths)
+        )
+        met = int(np.bitwise_or.reduce(outcome[:, 1])) if count else 0
+        return Flights(landing, failures, trajectories, self._warnings(met))
+
+    def wind(self, time: float, place: Location) -> tuple[float, float]:
+        """Eastward and northward wind in m/s. Raises OutsideCycleError, or WindFileError where there is no number."""
+        if not self.field.start <= time <= self.field.end:
+            raise OutsideCycleError(f"time {_utc(time)} is outside the cycle, which covers {self._covered()}")
+        winds = self._winds
+        c = kernels.vertical_coordinate(winds, air(), place.altitude)
+        offset = time - self.field.start
+        u, v, *_ = kernels.wind_at(winds, place.latitude, place.longitude % 360.0, offset, c, c, 0)
+        if not (math.isfinite(u) and math.isfinite(v)):
+            raise self._bad_wind(time, place.latitude, place.longitude % 360.0)
+        return float(u), float(v)
+
+    def _check_times(self, launches: Launches) -> None:
+        for time in (float(launches.time.min()), float(launches.time.max())):
+            if not self.field.start <= time <= self.field.end:
+                raise OutsideCycleError(f"launch at {_utc(time)} is outside the cycle, which covers {self._covered()}")
+
+    def _covered(self) -> str:
+        return f"{_utc(self.field.start)} to {_utc(self.field.end)}"
+
+    def _failure(self, status: int, last: Floats) -> FlightError | OutsideCycleError | WindFileError:
+        time, lat, lon, alt = (float(x) for x in last)
+        if status == kernels.OUT_OF_TIME:
+            where = f"is still at {alt:.0f} m at {lat:.4f}, {lon:.4f}"
+            return OutsideCycleError(f"the flight {where} when the winds of the cycle end; it covers {self._covered()}")
+        if status == kernels.BAD_WIND:
+            return self._bad_wind(time, lat, lon)
+        return FlightError(f"the flight took more than {kernels.MAX_STEPS} steps", time, lat, lon, alt)
+
+    def _bad_wind(self, time: float, lat: float, lon: float) -> WindFileError:
+        """Name the level and the time of the numbers that are none around a position."""
+        data, height = self.field.data, self.field.height
+        row = min(int((90.0 - lat) * (data.shape[0] - 1) / 180.0), data.shape[0] - 2)
+        column = min(int(lon * (data.shape[1] - 1) / 360.0), data.shape[1] - 2)
+        cell = (slice(max(row - 1, 0), row + 3), np.arange(column - 1, column + 3) % (data.shape[1] - 1))
+        bad = ~np.isfinite(data[cell]).all(axis=(0, 1, 4))
+        if height is not None:
+            bad |= ~np.isfinite(height[cell]).all(axis=(0, 1))
+        found = [
+            f"{self.field.levels[level]:g} hPa at {_utc(self.field.start + step * self.field.interval_seconds)}"
+            for level, step in np.argwhere(bad)[:3]
+        ]
+        where = ", ".join(found) or f"an unknown level at {_utc(time)}"
+        return WindFileError(f"{self.field.name} holds no number near {lat:.2f}, {lon:.2f}: {where}")
+
+    def _trajectory(self, profile: Profile, path: Floats, marks: npt.NDArray[np.int64], met: int) -> Trajectory:
+        phases = tuple(
+            FlightPhase(phase.name, path[marks[i] : marks[i + 1]].copy())
+            for i, phase in enumerate(profile.phases)
+            if marks[i + 1] > marks[i]
+        )
+        return Trajectory(phases, self._warnings(int(met)))
+
+    def _warnings(self, met: int) -> tuple[str, ...]:
+        levels = self.field.levels
+        sentences = {
+            kernels.ABOVE_TOP_LEVEL: f"above the top level ({levels[0]:g} hPa) the wind of that level was used",
+            kernels.BELOW_BOTTOM_LEVEL: f"below the lowest level ({levels[-1]:g} hPa) the wind of that level was used",
+            kernels.EARLY_GROUND: "the flight met rising ground before its descent",
+        }
+        return tuple(sentence for bit, sentence in sentences.items() if met & bit)
+
+
+def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
+    """The same launches, those below the ground lifted onto it. Raises BadRequestError when that is above `equil`."""
+    elevation = ground.at(launches.latitude, launches.longitude)
+    altitude = np.maximum(launches.altitude, elevation)
+    if altitude[0] > launches.equilibrium_altitude[0]:
+        raise BadRequestError(
+            f"equil is {launches.equilibrium_altitude[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m"
+        )
+    values = {field.name: getattr(launches, field.name) for field in fields(launches)}
+    values["altitude"] = altitude
+    values["equilibrium_altitude"] = np.maximum(launches.equilibrium_altitude, altitude)
+    return Launches(**values)
+
+
+def _utc(timestamp: float) -> str:
+    moment = datetime.datetime.fromtimestamp(timestamp, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds" if moment.microsecond else "seconds").replace("+00:00", "Z")

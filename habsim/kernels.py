@@ -1,0 +1,468 @@
+"""Compiled inner loops: interpolation of winds and ground, and the integration of flights.
+
+Everything here works on numbers and arrays whose values were checked before; nothing allocates in a loop, and nothing
+holds the interpreter lock. `lat` and `lon` are degrees (lon 0..360), `alt` geopotential metres, times seconds since
+the first time of the wind field, `c` the vertical coordinate in which winds are linear between levels (see `Winds`).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from habsim.halffloat import weighted_sum
+
+EARTH_RADIUS = 6371009.0  # m, mean radius (2a + b) / 3 of WGS 84
+DEGREES = 180.0 / math.pi
+POLAR_CAP = 80.0  # degrees: beyond it steps are taken in three dimensions, where longitude is not singular
+HIGHEST_GROUND = 8900.0  # m, above every mountain
+LOWEST_GROUND = -500.0  # m, below every shore
+LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
+GROUND_TOLERANCE = 0.01  # m
+MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
+
+# What ends a phase, and what moves it vertically.
+END_ALTITUDE, END_DURATION, END_GROUND = 0, 1, 2
+CONSTANT_RATE, DRAG = 0, 1
+
+# How a flight ended.
+LANDED, OUT_OF_TIME, BAD_WIND, TOO_LONG = 0, 1, 2, 3
+
+# What a flight met on its way, as bits.
+ABOVE_TOP_LEVEL, BELOW_BOTTOM_LEVEL, EARLY_GROUND = 1, 2, 4
+
+Floats = npt.NDArray[np.float64]
+Shorts = npt.NDArray[np.int16]
+
+
+class Winds(NamedTuple):
+    """A wind field as the kernel reads it.
+
+    `data` and `height` are addresses of the half-precision arrays (lat, lon, level, time, 2) and (lat, lon, level,
+    time); `height` is 0 when there is none. Without heights `c` is the logarithm of the pressure and `level_c` (level,)
+    that of each level; with heights `c` is minus the altitude and `level_c` minus the standard height of each level, to
+    which the file's differences are added. `c` ascends with the level index either way. `level_alt` (level,) m.
+    """
+
+    data: int
+    height: int
+    rows: int
+    columns: int
+    levels: int
+    times: int
+    interval: float
+    level_c: Floats
+    level_alt: Floats
+
+
+class Ground(NamedTuple):
+    """Ground elevation, m: cell centres from `north` by `row_step` degrees southwards and from `west` eastwards.
+
+    `highest` (180, 360): for each whole degree (from 90 north, from 0 east) nothing within a degree's distance is
+    higher.
+    """
+
+    elevation: Shorts
+    north: float
+    west: float
+    row_step: float
+    column_step: float
+    highest: Shorts
+
+
+class Air(NamedTuple):
+    """Tables of the standard atmosphere over altitude, from `bottom` m in steps of `spacing` m.
+
+    `fall` is the drag-scaled altitude, the integral of sqrt(rho / rho0) dz: an object that falls with constant drag
+    crosses it at its sea-level speed. `alt_of_fall` is its inverse, from fall[0] in steps of `fall_spacing`.
+    """
+
+    bottom: float
+    spacing: float
+    log_pressure: Floats
+    fall: Floats
+    fall_spacing: float
+    alt_of_fall: Floats
+
+
+# Inlining matters: passing the tuples of arrays between functions costs more than the physics. With numpy's error
+# model a division needs no check that could raise.
+_inlined = njit(nogil=True, cache=True, error_model="numpy", forceinline=True)
+
+_blend_winds = weighted_sum(lanes=4, terms=8)
+_blend_heights = weighted_sum(lanes=2, terms=4)
+
+
+@_inlined
+def table_value(table, first, spacing, x):
+    """`table` read linearly at `x`, its first entry at `first`, the last ones kept beyond its ends."""
+    position = (x - first) / spacing
+    if position <= 0.0:
+        return table[0]
+    index = int(position)
+    if index >= table.size - 1:
+        return table[table.size - 1]
+    return table[index] + (position - index) * (table[index + 1] - table[index])
+
+
+@_inlined
+def ground_at(ground, lat, lon):
+    """Bilinear elevation between cell centres, m; 0 north of the first row by more than a cell."""
+    rows, columns = ground.elevation.shape
+    y = (ground.north - lat) / ground.row_step
+    if y < -1.0:
+        return 0.0
+    y = min(max(y, 0.0), rows - 1.0)
+    row = min(int(y), rows - 2)
+    down = y - row
+    x = (lon - ground.west) / ground.column_step
+    x -= math.floor(x / columns) * columns
+    column = int(x)
+    right = x - column
+    if column >= columns:
+        column = 0
+    other = column + 1 if column + 1 < columns else 0
+    upper = ground.elevation[row, column] * (1.0 - right) + ground.elevation[row, other] * right
+    lower = ground.elevation[row + 1, column] * (1.0 - right) + ground.elevation[row + 1, other] * right
+    return upper * (1.0 - down) + lower * down
+
+
+@_inlined
+def ground_at_each(ground, lat, lon, out):
+    """`ground_at` for arrays (n,)."""
+    for i in range(lat.size):
+        out[i] = ground_at(ground, lat[i], lon[i])
+
+
+@_inlined
+def highest_near(ground, lat, lon):
+    """No ground within a degree's distance is higher than this, m."""
+    return ground.highest[min(int(90.0 - lat), 179), min(int(lon), 359)]
+
+
+@_inlined
+def vertical_coordinate(winds, air, alt):
+    if winds.height != 0:
+        return -alt
+    return table_value(air.log_pressure, air.bottom, air.spacing, alt)
+
+
+@_inlined
+def wind_at(winds, lat, lon, time, c, c_ahead, level):
+    """Wind at a point, linear in latitude, longitude, time and `c`; beyond the outermost levels their wind holds.
+
+    The pair of levels is the one around `c_ahead`, a little further on the way, so that a point on a level belongs to
+    the layer it is about to enter. `level` is where the search starts. Returns eastward and northward wind (m/s), the
+    index of the upper level of the pair, and the altitudes of its two levels (upper, lower).
+    """
+    y = (90.0 - lat) * ((winds.rows - 1) / 180.0)
+    row = min(max(int(y), 0), winds.rows - 2)
+    down = y - row
+    x = lon * ((winds.columns - 1) / 360.0)
+    column = min(max(int(x), 0), winds.columns - 2)
+    right = x - column
+    s = time / winds.interval
+    step = min(max(int(s), 0), winds.times - 2)
+    later = np.float32(s - step)
+    corners = (
+        np.float32((1.0 - down) * (1.0 - right)),
+        np.float32((1.0 - down) * right),
+        np.float32(down * (1.0 - right)),
+        np.float32(down * right),
+    )
+    # The four columns at this time, counted in values of (lat, lon, level, time).
+    north_west = (row * winds.columns + column) * winds.levels * winds.times + step
+    north_east = north_west + winds.levels * winds.times
+    south_west = north_west + winds.columns * winds.levels * winds.times
+    south_east = south_west + winds.levels * winds.times
+
+    if winds.height != 0:
+        columns = (2 * north_west, 2 * north_east, 2 * south_west, 2 * south_east)
+        above = _level_coordinate(winds, columns, corners, later, level)
+        below = _level_coordinate(winds, columns, corners, later, level + 1)
+        while level > 0 and c_ahead < above:
+            level -= 1
+            below = above
+            above = _level_coordinate(winds, columns, corners, later, level)
+        while level < winds.levels - 2 and c_ahead > below:
+            level += 1
+            above = below
+            below = _level_coordinate(winds, columns, corners, later, level + 1)
+        alt_above, alt_below = -above, -below
+    else:
+        while level > 0 and c_ahead < winds.level_c[level]:
+            level -= 1
+        while level < winds.levels - 2 and c_ahead > winds.level_c[level + 1]:
+            level += 1
+        above, below = winds.level_c[level], winds.level_c[level + 1]
+        alt_above, alt_below = winds.level_alt[level], winds.level_alt[level + 1]
+
+    lower = np.float32(min(max((c - above) / (below - above), 0.0), 1.0))
+    upper = np.float32(1.0) - lower
+    top = 4 * winds.times * level
+    bottom = top + 4 * winds.times
+    now_u, now_v, next_u, next_v = _blend_winds(
+        winds.data,
+        (
+            4 * north_west + top,
+            4 * north_east + top,
+            4 * south_west + top,
+            4 * south_east + top,
+            4 * north_west + bottom,
+            4 * north_east + bottom,
+            4 * south_west + bottom,
+            4 * south_east + bottom,
+        ),
+        (
+            corners[0] * upper,
+            corners[1] * upper,
+            corners[2] * upper,
+            corners[3] * upper,
+            corners[0] * lower,
+            corners[1] * lower,
+            corners[2] * lower,
+            corners[3] * lower,
+        ),
+    )
+    u = float(now_u + later * (next_u - now_u))
+    v = float(now_v + later * (next_v - now_v))
+    return u, v, level, alt_above, alt_below
+
+
+@_inlined
+def _level_coordinate(winds, columns, corners, later, level):
+    """`c` of a level at the point, where the file has heights: minus the interpolated geopotential height."""
+    shift = 2 * winds.times * level
+    now, after = _blend_heights(
+        winds.height, (columns[0] + shift, columns[1] + shift, columns[2] + shift, columns[3] + shift), corners
+    )
+    return winds.level_c[level] - float(now + later * (after - now))
+
+
+@_inlined
+def move(lat, lon, east, north, radius, basis_lat, basis_lon):
+    """The point `east` and `north` metres from (lat, lon) on a sphere of `radius` m.
+
+    The two directions are those at (basis_lat, basis_lon), where the wind was taken. Near a pole the step is made in
+    three dimensions: position plus displacement, scaled back to the sphere.
+    """
+    if abs(lat) < POLAR_CAP:
+        lat += DEGREES * north / radius
+        lon += DEGREES * east / (radius * math.cos(basis_lat / DEGREES))
+    else:
+        lat, lon = _move_in_space(lat, lon, east / radius, north / radius, basis_lat, basis_lon)
+    if lon < 0.0:
+        lon += 360.0
+    elif lon >= 360.0:
+        lon -= 360.0
+    return lat, lon
+
+
+@_inlined
+def _move_in_space(lat, lon, east, north, basis_lat, basis_lon):
+    sin_lat, cos_lat = math.sin(basis_lat / DEGREES), math.cos(basis_lat / DEGREES)
+    sin_lon, cos_lon = math.sin(basis_lon / DEGREES), math.cos(basis_lon / DEGREES)
+    ring = math.cos(lat / DEGREES)
+    x = ring * math.cos(lon / DEGREES) - east * sin_lon - north * sin_lat * cos_lon
+    y = ring * math.sin(lon / DEGREES) + east * cos_lon - north * sin_lat * sin_lon
+    z = math.sin(lat / DEGREES) + north * cos_lat
+    return DEGREES * math.atan2(z, math.hypot(x, y)), DEGREES * math.atan2(y, x)
+
+
+@_inlined
+def altitude_after(air, kind, rate, alt, fall, elapsed):
+    """Altitude (m) after `elapsed` s of a phase that began at `alt`, whose drag-scaled altitude is `fall`."""
+    if kind == DRAG:
+        return table_value(air.alt_of_fall, air.fall[0], air.fall_spacing, fall + rate * elapsed)
+    return alt + rate * elapsed
+
+
+@_inlined
+def time_to_altitude(air, kind, rate, alt, fall, target):
+    """Seconds of a phase that began at `alt` until it is at `target` m; negative when that lies behind."""
+    if kind == DRAG:
+        return (table_value(air.fall, air.bottom, air.spacing, target) - fall) / rate
+    return (target - alt) / rate
+
+
+@_inlined
+def step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift):
+    """One explicit midpoint step of `length` s. Returns latitude and longitude.
+
+    `phase` is (alt, fall) at its begin, `point` (lat, lon, alt, time, elapsed) at the step's, `stage` (u, v, level)
+    the wind there. The wind is linear in `c` within a layer, so it is taken at the mean of `c` over the step
+    (Simpson's rule), which removes the error of the vertical motion; what is left is second order in the drift.
+    """
+    lat, lon, alt, time, elapsed = point
+    u, v, level = stage
+    middle_alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed + 0.5 * length)
+    end_alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed + length)
+    c = vertical_coordinate(winds, air, middle_alt)
+    c_ends = vertical_coordinate(winds, air, alt) + vertical_coordinate(winds, air, end_alt)
+    c_mean = (c_ends + 4.0 * c) / 6.0
+    half = 0.5 * length * direction * drift
+    middle_lat, middle_lon = move(lat, lon, u * half, v * half, EARTH_RADIUS + alt, lat, lon)
+    u, v, level, _, _ = wind_at(winds, middle_lat, middle_lon, time + 0.5 * length * direction, c_mean, c, level)
+    whole = length * direction * drift
+    return move(lat, lon, u * whole, v * whole, EARTH_RADIUS + middle_alt, middle_lat, middle_lon)
+
+
+@_inlined
+def time_of_ground(winds, air, ground, kind, rate, phase, point, stage, length, direction, drift):
+    """Seconds into a step of `length` s, which ends below the ground, at which it meets the ground.
+
+    Bisection with the secant (Illinois) on the height above ground of steps of different length, so the landing is as
+    exact as a step.
+    """
+    early, late = 0.0, length
+    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
+    end_alt = altitude_after(air, kind, rate, phase[0], phase[1], point[4] + length)
+    above = max(point[2] - ground_at(ground, point[0], point[1]), 0.0)
+    under = end_alt - ground_at(ground, lat, lon)
+    for _ in range(60):
+        if late - early < 1e-4 or above - under < 1e-9:
+            break
+        middle = early + (late - early) * above / (above - under)
+        lat, lon = step_from(winds, air, kind, rate, phase, point, stage, middle, direction, drift)
+        height = altitude_after(air, kind, rate, phase[0], phase[1], point[4] + middle) - ground_at(ground, lat, lon)
+        if abs(height) < GROUND_TOLERANCE:
+            return middle
+        if height > 0.0:
+            early, above = middle, height
+            under *= 0.5
+        else:
+            late, under = middle, height
+            above *= 0.5
+    return late
+
+
+@_inlined
+def step_length(remaining, to_level, longest):
+    """Length of the next step, s: equal parts no longer than `longest` up to the next level or the phase's end."""
+    reach = min(remaining, to_level)
+    return reach / max(math.ceil(reach / longest - 1e-9), 1.0)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fly(
+    winds, air, ground, kinds, ends, launch, rates, limits, drift, direction, longest, landing, outcome, path, marks
+):
+    """Fly a batch of n flights of p phases each.
+
+    `kinds` and `ends` (p,) say what moves each phase vertically and what ends it. `launch` (n, 4): time, lat, lon,
+    alt. `rates` and `limits` (n, p): vertical speed (m/s, at sea level with drag) and the altitude (m) or duration (s)
+    at which the phase ends. `drift` (n,): share of the wind the balloon follows. `direction` is 1, or -1 to fly
+    backwards in time. `longest` is the longest step, s.
+
+    Fills `landing` (n, 4): time, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and what it
+    met as bits. The first m flights are written to `path` (m, capacity, 6): time, lat, lon, alt, u, v; `marks`
+    (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were kept.
+    """
+    for flight in range(launch.shape[0]):
+        recorded = flight < path.shape[0]
+        points = 0
+        time, lat, lon, alt = launch[flight, 0], launch[flight, 1], launch[flight, 2], launch[flight, 3]
+        end_time = (winds.times - 1) * winds.interval
+        status = LANDED
+        met = 0
+        steps = 0
+        level = winds.levels // 2 - 1
+        on_ground = False
+        for p in range(kinds.size):
+            if recorded:
+                marks[flight, p] = points
+            if status != LANDED or on_ground:
+                continue
+            kind, rate = kinds[p], rates[flight, p]
+            fall = table_value(air.fall, air.bottom, air.spacing, alt)
+            phase = (alt, fall)
+            phase_time = time
+            ahead = LEVEL_TOLERANCE if rate > 0.0 else -LEVEL_TOLERANCE if rate < 0.0 else 0.0
+            if ends[p] == END_DURATION:
+                duration = limits[flight, p]
+            elif ends[p] == END_ALTITUDE:
+                duration = max(time_to_altitude(air, kind, rate, alt, fall, limits[flight, p]), 0.0)
+            else:
+                duration = max(time_to_altitude(air, kind, rate, alt, fall, LOWEST_GROUND), 0.0)
+            elapsed = 0.0
+            while True:
+                c = vertical_coordinate(winds, air, alt)
+                c_ahead = vertical_coordinate(winds, air, alt + ahead)
+                u, v, level, alt_above, alt_below = wind_at(winds, lat, lon, time, c, c_ahead, level)
+                if recorded:
+                    if points < path.shape[1]:
+                        path[flight, points, 0] = time
+                        path[flight, points, 1] = lat
+                        path[flight, points, 2] = lon
+                        path[flight, points, 3] = alt
+                        path[flight, points, 4] = u
+                        path[flight, points, 5] = v
+                    points += 1
+                if level == 0 and alt > alt_above:
+                    met |= ABOVE_TOP_LEVEL
+                elif level == winds.levels - 2 and alt < alt_below:
+                    met |= BELOW_BOTTOM_LEVEL
+                if on_ground or elapsed >= duration:
+                    break
+                if not (math.isfinite(u) and math.isfinite(v)):
+                    status = BAD_WIND
+                    break
+                steps += 1
+                if steps > MAX_STEPS:
+                    status = TOO_LONG
+                    break
+
+                to_level = math.inf
+                if rate > 0.0 and alt < alt_above - LEVEL_TOLERANCE:
+                    target = alt_below if alt < alt_below - LEVEL_TOLERANCE else alt_above
+                    to_level = time_to_altitude(air, kind, rate, phase[0], fall, target) - elapsed
+                elif rate < 0.0 and alt > alt_below + LEVEL_TOLERANCE:
+                    target = alt_above if alt > alt_above + LEVEL_TOLERANCE else alt_below
+                    to_level = time_to_altitude(air, kind, rate, phase[0], fall, target) - elapsed
+                length = step_length(duration - elapsed, to_level, longest)
+                low = min(alt, altitude_after(air, kind, rate, phase[0], fall, elapsed + length))
+                near_ground = low < highest_near(ground, lat, lon)
+                if near_ground:
+                    # At most one cell of the ground in a step, so that no mountain is stepped over.
+                    speed = drift[flight] * math.hypot(u, v) + 0.01
+                    length = min(length, max(EARTH_RADIUS * ground.row_step / DEGREES / speed, 1.0))
+
+                point = (lat, lon, alt, time, elapsed)
+                stage = (u, v, level)
+                lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift[flight])
+                if not (math.isfinite(lat) and math.isfinite(lon)):
+                    lat, lon = point[0], point[1]
+                    status = BAD_WIND
+                    break
+                last = length >= duration - elapsed - 1e-9
+                after = duration if last else elapsed + length
+                alt = altitude_after(air, kind, rate, phase[0], fall, after)
+                if near_ground and alt < ground_at(ground, lat, lon):
+                    length = time_of_ground(
+                        winds, air, ground, kind, rate, phase, point, stage, length, direction, drift[flight]
+                    )
+                    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift[flight])
+                    alt = ground_at(ground, lat, lon)
+                    after = point[4] + length
+                    on_ground = True
+                    if ends[p] != END_GROUND:
+                        met |= EARLY_GROUND
+                elif last and ends[p] == END_ALTITUDE:
+                    alt = limits[flight, p]
+                elapsed = after
+                time = phase_time + direction * elapsed
+                if time > end_time + 1e-6 or time < -1e-6:
+                    status = OUT_OF_TIME
+                    break
+        if recorded:
+            marks[flight, kinds.size] = points
+        landing[flight, 0] = time
+        landing[flight, 1] = lat
+        landing[flight, 2] = lon
+        landing[flight, 3] = alt
+        outcome[flight, 0] = status
+        outcome[flight, 1] = met
