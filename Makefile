@@ -1,0 +1,62 @@
+# `make run` serves, `make test` tests. Both set up what they need; PYTHON chooses the interpreter.
+PYTHON ?= python3
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VENV ?= .venv/$(VERSION)
+PY := $(VENV)/bin/python
+HABSIM_DATA_DIR ?= data
+BUCKET := $(HABSIM_DATA_DIR)/bucket
+export HABSIM_DATA_DIR
+
+.PHONY: run setup setup-dev setup-downloader demo test check bench soak clean
+
+run: setup
+	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
+	@exec $(VENV)/bin/gunicorn --config gunicorn_config.py app:app
+
+setup: $(VENV)/service.stamp $(HABSIM_DATA_DIR)/elevation.npz
+
+setup-downloader: $(VENV)/service.stamp $(VENV)/downloader.stamp
+
+setup-dev: setup $(VENV)/dev.stamp
+
+demo: setup
+	@$(PY) -m scripts.demo_cycle --bucket $(BUCKET)
+
+test: setup-dev check
+	$(PY) -m pytest -n 2 --dist worksteal
+
+check: setup-dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: setup-dev
+	@$(PY) -m bench
+
+soak: setup-dev
+	$(PY) -m pytest -m soak -p no:xdist
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("HABSIM needs Python 3.11 or newer, this is %s; name one with: make run PYTHON=python3.13" % sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/service.stamp: requirements.txt requirements-elevation.txt | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-elevation.txt
+	@touch $@
+
+$(VENV)/downloader.stamp: requirements-downloader.txt | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-downloader.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements-downloader.txt $(VENV)/service.stamp
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+$(HABSIM_DATA_DIR)/elevation.npz: | $(VENV)/service.stamp
+	@$(PY) -m scripts.default_elevation $@
+
+clean:
+	rm -rf .venv .test-artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +

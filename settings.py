@@ -1,0 +1,66 @@
+"""The settings of HABSIM, read once from the environment and checked at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """One field per environment variable; the README lists them."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+
+    port: int = Field(8000, ge=1, le=65535, validation_alias="PORT", description="port of the web server")
+    secret_key: SecretStr | None = Field(
+        None,
+        min_length=16,
+        validation_alias="SECRET_KEY",
+        description="signs sessions and tokens; without it one is made and kept in the data folder",
+    )
+    password: SecretStr | None = Field(
+        None, validation_alias="HABSIM_PASSWORD", description="when set, the page and every route need a login"
+    )
+    data_dir: Path = Field(Path("data"), validation_alias="HABSIM_DATA_DIR", description="folder for all files kept")
+    bucket_folder: Path | None = Field(
+        None,
+        validation_alias="HABSIM_BUCKET_DIR",
+        description="folder with wind files, only read; default `bucket` in the data folder",
+    )
+    elevation: Path | None = Field(
+        None,
+        validation_alias="HABSIM_ELEVATION",
+        description="ground elevation file; default `worldelev.npy` of the bucket, else the embedded one",
+    )
+    web_workers: int = Field(4, ge=1, le=64, validation_alias="HABSIM_WEB_WORKERS", description="web processes")
+    web_threads: int = Field(
+        8, ge=4, le=256, validation_alias="HABSIM_WEB_THREADS", description="threads in each web process"
+    )
+    max_ensembles: int = Field(
+        3, ge=1, le=64, validation_alias="HABSIM_MAX_ENSEMBLES", description="ensembles that run at once on a machine"
+    )
+    ensemble_wait_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=600,
+        validation_alias="HABSIM_ENSEMBLE_WAIT",
+        description="seconds a further ensemble waits for its turn before it gets 429",
+    )
+    cached_predictions: int = Field(
+        200, ge=1, le=100_000, validation_alias="HABSIM_CACHE_PREDICTIONS", description="ensemble results kept"
+    )
+    prediction_seconds: int = Field(
+        3600, ge=1, validation_alias="HABSIM_CACHE_SECONDS", description="seconds an ensemble result is kept"
+    )
+    refresh_seconds: float = Field(
+        300.0, ge=1, validation_alias="HABSIM_REFRESH_SECONDS", description="seconds between looks for a new cycle"
+    )
+    cors_origins: str = Field(
+        "*", validation_alias="HABSIM_CORS_ORIGINS", description="origins whose pages may call the API, by comma"
+    )
+
+    @property
+    def bucket_dir(self) -> Path:
+        return self.bucket_folder or self.data_dir / "bucket"
