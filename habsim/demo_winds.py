@@ -249,7 +249,7 @@ def _control_waves(start: float) -> list[Wave | EquatorialWave]:
     northern_winter = season(start)
     # speed (m/s), latitude, width, amplitude (m) in the northern and in the southern winter
     table = {
-        1: (1.5, 58.0, 0.18, 95.0, 70.0),
+        1: (1.5, 61.0, 0.25, 95.0, 80.0),
         2: (2.5, 56.0, 0.18, 95.0, 45.0),
         3: (4.0, 53.0, 0.16, 95.0, 65.0),
         4: (6.5, 50.0, 0.14, 100.0, 105.0),
@@ -289,7 +289,7 @@ def _member_waves(start: float, member: int) -> list[Wave | EquatorialWave]:
                     speed=random.uniform(2.0, 14.0),
                     phase=random.uniform(0, 2 * math.pi),
                     latitude=sign * (60.0 if planetary else random.uniform(30.0, 66.0)),
-                    width=random.uniform(0.11, 0.16),
+                    width=0.25 if planetary else random.uniform(0.11, 0.16),
                     deep=0.25 * cold if planetary else 0.0,
                 )
             )

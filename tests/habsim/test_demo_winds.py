@@ -104,17 +104,17 @@ def test_wave_has_its_amplitude_at_its_latitude_and_moves_at_its_speed(latitude:
 @pytest.mark.parametrize("start", [JANUARY, JULY])
 def test_winds_pass_smoothly_over_the_equator(start: float) -> None:
     axes = Axes(np.arange(-20.0, 20.1, 0.25), CIRCLE, demo_winds.LEVELS, start + np.array([0.0, 120 * HOUR]))
-    winds = member(axes, start, 3)
-    for field in (winds.eastward, winds.northward):
-        assert np.abs(np.diff(field, axis=0)).max() < 1.5  # m/s over 28 km; the jets themselves have 1.2
-        assert np.abs(field[:, :, 10:]).max() < 45  # below 100 hPa
-    equator = winds.northward[len(axes.latitudes) // 2]
-    assert rms(equator) > 0.5  # not still air
+    for number in (0, 3):
+        winds = member(axes, start, number)
+        for field in (winds.eastward, winds.northward):
+            assert np.abs(np.diff(field, axis=0)).max() < 1.5  # m/s over 28 km; the jets themselves have 1.2
+            assert np.abs(field[:, :, 10:]).max() < 45  # below 100 hPa
+        assert rms(winds.northward[len(axes.latitudes) // 2]) > 0.5  # the air at the equator is not still
 
 
 @pytest.mark.parametrize("pole", [90.0, -90.0])
 def test_wind_at_a_pole_is_one_vector(pole: float) -> None:
-    axes = Axes(np.array([pole, pole * 0.9999]), CIRCLE, demo_winds.LEVELS, JANUARY + np.array([0.0, 120 * HOUR]))
+    axes = Axes(np.array([pole, pole * 0.99999]), CIRCLE, demo_winds.LEVELS, JANUARY + np.array([0.0, 120 * HOUR]))
     winds = member(axes, JANUARY, 5)
     sine, cosine = (f(np.radians(CIRCLE))[:, None, None] for f in (np.sin, np.cos))
     inward = math.copysign(1, pole)  # north points to the north pole and away from the south pole
@@ -122,8 +122,8 @@ def test_wind_at_a_pole_is_one_vector(pole: float) -> None:
     y = winds.eastward * cosine - inward * winds.northward * sine
     for component in (x, y):
         assert np.ptp(component[0], axis=0).max() < 1e-4  # float32 of winds up to 30 m/s
-        assert np.abs(component[0] - component[1]).max() < 0.05  # 1 km away
-        assert rms(component[0]) > 0.5
+        assert np.abs(component[0] - component[1]).max() < 0.02  # 100 m away; shears are below 0.1 m/s per km
+        assert rms(component[0]) > 0.2  # not still air
     assert np.ptp(winds.height[0], axis=0).max() == 0
 
 
