@@ -14,6 +14,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -297,8 +298,11 @@ class Cycle:
 class Cycles:
     """The cycles of a bucket and the current one, shared by all processes of this machine through `currgefs.txt`."""
 
-    def __init__(self, bucket: Bucket, data_dir: Path) -> None:
+    def __init__(self, bucket: Bucket, data_dir: Path, refresh_seconds: float = 300.0) -> None:
+        """`refresh_seconds`: how often a process looks into the bucket for a new cycle."""
         self.bucket = bucket
+        self._refresh_seconds = refresh_seconds
+        self._next_refresh = 0.0
         self._current_file = data_dir / "currgefs.txt"
         self._verified_dir = data_dir / "gefs"
         # Switching writes `currgefs.txt`; the lock keeps two processes from doing it at once.
@@ -307,6 +311,8 @@ class Cycles:
 
     def current(self) -> Cycle:
         """The cycle to fly on now. Raises UnavailableError, saying what to do, when there is none."""
+        if time.monotonic() >= self._next_refresh:
+            return self.refresh()
         with contextlib.suppress(FileNotFoundError):
             content = self._current_file.read_bytes()
             seen = self._seen
@@ -351,6 +357,7 @@ class Cycles:
         A cycle that is not whole is refused with a log line, and the one that is current stays. Raises
         UnavailableError when there is none at all.
         """
+        self._next_refresh = time.monotonic() + self._refresh_seconds
         try:
             cycle = self.cycle(self.bucket.read(CURRENT).decode("ascii", "replace").strip())
         except (NotFoundError, WindFileError, BucketError) as error:

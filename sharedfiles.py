@@ -81,3 +81,63 @@ def first_free(paths: list[Path], wait_seconds: float) -> Iterator[Path | None]:
             yield None
             return
         time.sleep(RETRY_SECONDS)
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, wait_seconds: float) -> Iterator[bool]:
+    """Hold the lock of `path` alone, waiting at most `wait_seconds`; gives whether it is held.
+
+    The file is removed at the end, so names that are used once leave nothing behind.
+    """
+    deadline = time.monotonic() + wait_seconds
+    while True:
+        descriptor = try_lock(path)
+        if descriptor is not None and not _is_at(descriptor, path):
+            # The holder before us removed the file: this lock is on a name nobody else will see.
+            os.close(descriptor)
+            continue
+        if descriptor is not None:
+            try:
+                yield True
+            finally:
+                path.unlink(missing_ok=True)
+                os.close(descriptor)
+            return
+        if time.monotonic() >= deadline:
+            yield False
+            return
+        time.sleep(RETRY_SECONDS)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def is_locked(path: Path) -> bool:
+    """Whether some process holds the lock of `path`."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def prune(folder: Path, *, keep: int, max_age_seconds: float, now: float) -> None:
+    """Remove files of `folder` that are older than `max_age_seconds` (by Unix time `now`) or beyond the newest `keep`."""
+    found = []
+    for entry in os.scandir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found.append((entry.stat().st_mtime, entry.path))
+    found.sort(reverse=True)
+    for index, (modified, path) in enumerate(found):
+        if index >= keep or now - modified > max_age_seconds:
+            Path(path).unlink(missing_ok=True)

@@ -76,9 +76,7 @@ def points_json(trajectory: Trajectory) -> bytes:
     table = np.zeros((descent + len(blocks[2]), 8))
     np.concatenate(blocks, out=table[:, :6])
     _round_in_place(table, _SCALE)
-    text = orjson.dumps(
-        [table[:coast], table[coast:descent], table[descent:]], option=orjson.OPT_SERIALIZE_NUMPY
-    )
+    text = orjson.dumps([table[:coast], table[coast:descent], table[descent:]], option=orjson.OPT_SERIALIZE_NUMPY)
     return text.replace(b",0.0,0.0]", b",0,0]")
 
 
@@ -140,9 +138,7 @@ def csv(trajectory: Trajectory, provenance: Provenance) -> bytes:
     lines = [CSV_HEADER]
     for phase in _flown(trajectory):
         for time, latitude, longitude, altitude, u, v in _positions(phase.points):
-            lines.append(
-                f"{rfc3339(time)},{latitude:.7f},{longitude:.7f},{altitude:.2f},{phase.name},{u:.3f},{v:.3f}"
-            )
+            lines.append(f"{rfc3339(time)},{latitude:.7f},{longitude:.7f},{altitude:.2f},{phase.name},{u:.3f},{v:.3f}")
     return ("\r\n".join(lines) + "\r\n").encode("ascii")
 
 
@@ -150,9 +146,7 @@ def gpx(trajectory: Trajectory, provenance: Provenance) -> bytes:
     """Return GPX 1.1: the marked points as waypoints and one track with a segment per phase."""
     phases = _flown(trajectory)
     title, _ = _texts(trajectory, provenance)
-    root = ET.Element(
-        "gpx", {"xmlns": "http://www.topografix.com/GPX/1/1", "version": "1.1", "creator": "HABSIM"}
-    )
+    root = ET.Element("gpx", {"xmlns": "http://www.topografix.com/GPX/1/1", "version": "1.1", "creator": "HABSIM"})
     metadata = _add(root, "metadata")
     _add(metadata, "name", title)
     _add(metadata, "desc", _description(trajectory, provenance))

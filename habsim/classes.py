@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from habsim import atmosphere, kernels
 from habsim.errors import BadRequestError, ElevationError, FlightError, OutsideCycleError, WindFileError
-from habsim.profiles import Profile
+from habsim.profiles import PROFILES, Profile
 
 Floats = npt.NDArray[np.float64]
 
@@ -261,6 +261,16 @@ class Simulator:
             np.log(field.levels) if field.height is None else -level_alt,
             level_alt,
         )
+
+    @classmethod
+    def warm_up(cls, ground: ElevationFile) -> None:
+        """Have every kernel compiled, or loaded from its cache, by a flight through calm air."""
+        calm = WindField("calm", np.zeros((3, 3, 2, 2, 2), np.float16), None, np.array([500.0, 1000.0]), 0.0, 86400.0)
+        simulator = cls(calm, ground)
+        place = Location(0.0, 0.0, 0.0)
+        simulator.fly(Launches.single(0.0, place, Balloon(5.0, 5.0, 10000.0)), PROFILES["zpb"], paths=1)
+        simulator.wind(0.0, place)
+        ground.at(0.0, 0.0)
 
     @property
     def vertical_scheme(self) -> str:

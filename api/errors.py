@@ -1,0 +1,151 @@
+"""One error shape over all routes, and one table from failure to HTTP status."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from flask import Flask, Response, g, request
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+from werkzeug.exceptions import HTTPException
+
+from api import tawhiri_shape
+from api.json import json_response
+from habsim.errors import (
+    BadRequestError,
+    BucketError,
+    BusyError,
+    ConversionError,
+    ElevationError,
+    FlightError,
+    HabsimError,
+    NotFoundError,
+    UnavailableError,
+    WindFileError,
+)
+
+log = logging.getLogger(__name__)
+
+# The first class that fits decides.
+STATUS: dict[type[HabsimError], int] = {
+    BadRequestError: 400,
+    NotFoundError: 404,
+    BusyError: 429,
+    UnavailableError: 503,
+    WindFileError: 503,
+    BucketError: 503,
+    ElevationError: 500,
+    ConversionError: 500,
+    FlightError: 500,
+    HabsimError: 500,
+}
+_RETRY_SECONDS = 30
+
+
+class ErrorShape(BaseModel):
+    """What every error answers."""
+
+    error: str
+    details: dict[str, Any] | None = None
+
+
+def status_of(error: HabsimError) -> int:
+    return next(status for kind, status in STATUS.items() if isinstance(error, kind))
+
+
+def error_response(status: int, message: str, details: dict[str, Any] | None = None) -> Response:
+    """The one shape `{"error", "details"}`; the Tawhiri route has Tawhiri's."""
+    if request.path == tawhiri_shape.PATH:
+        return json_response(tawhiri_shape.error(status, message), status)
+    return json_response({"error": message, "details": details}, status)
+
+
+def install(app: Flask) -> None:
+    """Turn every failure of `app` into the error shape."""
+    app.register_error_handler(HabsimError, _habsim_error)
+    app.register_error_handler(ValidationError, validation_error)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _unexpected_error)
+
+
+def _habsim_error(error: HabsimError) -> Response:
+    status = status_of(error)
+    if status >= 500:
+        log.error("request %s: %s", g.get("request_id", "-"), error.message)
+    details = error.details
+    if status == 500:
+        details = {**(details or {}), "request_id": g.get("request_id")}
+    response = error_response(status, error.message, details)
+    if isinstance(error, BusyError):
+        response.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif status == 503:
+        response.headers["Retry-After"] = str(_RETRY_SECONDS)
+    return response
+
+
+def _http_error(error: HTTPException) -> Response:
+    status = error.code or 500
+    messages = {
+        404: f"there is no {request.path}",
+        405: f"{request.path} does not take {request.method}",
+        413: "the body of the request is too large",
+        414: "the address of the request is too long",
+    }
+    response = error_response(status, messages.get(status, error.description or error.name))
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    if error.response is not None:
+        response.headers.extend(error.response.headers)
+    return response
+
+
+def _unexpected_error(error: Exception) -> Response:
+    log.exception("request %s failed", g.get("request_id", "-"), exc_info=error)
+    return error_response(
+        500, "internal error; the log has it under the request id", {"request_id": g.get("request_id")}
+    )
+
+
+def validation_error(error: ValidationError) -> Response:
+    """400 with a sentence per wrong parameter."""
+    sentences = dict(_sentences(error.errors(include_url=False)))
+    return error_response(400, "; ".join(sentences.values()), {"parameters": sentences})
+
+
+def _sentences(errors: Iterable[ErrorDetails]) -> Iterable[tuple[str, str]]:
+    for error in errors:
+        name = ".".join(str(part) for part in error["loc"])
+        yield name or "request", _sentence(name, error)
+
+
+def _sentence(name: str, error: ErrorDetails) -> str:
+    context = error.get("ctx", {})
+    value = f"{name} is {_shortened(error['input'])}"
+    match error["type"]:
+        case "missing":
+            return f"{name} is missing"
+        case "greater_than_equal":
+            return f"{value}, it must be at least {context['ge']:g}"
+        case "greater_than":
+            return f"{value}, it must be more than {context['gt']:g}"
+        case "less_than_equal":
+            return f"{value}, it must be at most {context['le']:g}"
+        case "less_than":
+            return f"{value}, it must be less than {context['lt']:g}"
+        case "literal_error":
+            return f"{value}, it must be {context['expected']}"
+        case "string_pattern_mismatch":
+            return f"{value}, it must match {context['pattern']}"
+        case "value_error":
+            return f"{name}: {context['error']}" if name else str(context["error"])
+        case _:
+            return f"{value}: {error['msg']}"
+
+
+def _shortened(value: object) -> str:
+    text = value if isinstance(value, str) else repr(value)
+    text = text if text.isprintable() else ascii(text)
+    return (text if len(text) <= 40 else text[:37] + "...") or "empty"

@@ -1,0 +1,85 @@
+"""The pages and the probes: `/`, `/docs`, `/openapi.json`, `/health`, `/ready`, `/metrics`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import flask_openapi3_swagger
+from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
+from flask_openapi3 import APIBlueprint, OpenAPI, Tag
+
+from api.formats import rfc3339
+from api.json import json_response
+from api.services import services
+from habsim.errors import HabsimError, UnavailableError
+
+TAG = Tag(name="Service", description="Probes and metrics")
+api = APIBlueprint("service", __name__, abp_tags=[TAG])
+pages = Blueprint("pages", __name__)
+
+_SWAGGER = Path(flask_openapi3_swagger.__file__).parent / "templates" / "swagger"
+
+
+@api.get("/health", summary="The process is alive")
+def health() -> Response:
+    return json_response({"status": "ok"})
+
+
+@api.get("/ready", summary="A cycle can be flown")
+def ready() -> Response:
+    """200 when the current cycle's first member can be opened, else 503 with what to do."""
+    orchestrator = services().orchestrator
+    cycle = orchestrator.cycles.current()
+    try:
+        orchestrator.simulator(cycle, cycle.members[0])
+    except HabsimError as error:
+        raise UnavailableError(error.message) from error
+    return json_response({"status": "ready", "cycle": cycle.name})
+
+
+@api.get("/metrics", summary="Metrics for Prometheus")
+def metrics() -> Response:
+    service = services()
+    try:
+        service.metrics.cycle_start.set(service.orchestrator.cycles.current().start)
+    except UnavailableError:
+        service.metrics.cycle_start.set(0)
+    body, content_type = service.metrics.render()
+    return Response(body, content_type=content_type)
+
+
+@pages.get("/")
+def home() -> str:
+    """A page that says that the service is alive and what it flies on."""
+    orchestrator = services().orchestrator
+    try:
+        cycle = orchestrator.cycles.current()
+        field = orchestrator.simulator(cycle, cycle.members[0]).field
+    except HabsimError as error:
+        return render_template("home.html", cycle=None, problem=error.message)
+    # An hour into what the winds cover, or now: a launch that the links on the page can fly.
+    return render_template(
+        "home.html", cycle=cycle, covers=(rfc3339(field.start), rfc3339(field.end)), example=int(field.start) + 3600
+    )
+
+
+@pages.get("/docs")
+def docs() -> str:
+    """The browsable description of the API."""
+    return render_template("docs.html")
+
+
+@pages.get("/docs/<path:name>")
+def docs_file(name: str) -> Response:
+    return send_from_directory(_SWAGGER, name, max_age=86400)
+
+
+@pages.get("/openapi.json")
+def openapi() -> Response:
+    return json_response(cast(OpenAPI, current_app).api_doc)
+
+
+def install(app: Flask) -> None:
+    cast(OpenAPI, app).register_api(api)
+    app.register_blueprint(pages)

@@ -1,0 +1,61 @@
+"""What the routes work with, made once by `create_app`."""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore
+from typing import cast
+
+from flask import current_app
+
+from api.metrics import Metrics
+from settings import Settings
+from simulate import MAX_OPEN_MEMBERS, Orchestrator
+
+EXTENSION = "habsim"
+
+
+@dataclass(frozen=True)
+class Services:
+    """The parts of the running service. `ground_version` changes when the elevation file does.
+
+    `streams` bounds the open event streams of this process, so that they leave threads for requests.
+    """
+
+    orchestrator: Orchestrator
+    settings: Settings
+    metrics: Metrics
+    ground_version: str
+    streams: BoundedSemaphore
+    max_open_members: int = MAX_OPEN_MEMBERS
+
+    def private_memory_mb(self) -> float:
+        """Memory of this process that it shares with no other, MB; peak memory where the system does not say."""
+        try:
+            lines = Path("/proc/self/smaps_rollup").read_text(encoding="ascii").splitlines()
+        except OSError:
+            unit = 1 if sys.platform == "darwin" else 1024
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+        return sum(int(line.split()[1]) for line in lines if line.startswith("Private_")) * 1024 / 1e6
+
+    def disk_cache(self) -> tuple[int, int]:
+        """Number and bytes of the wind files on the local disk: those of a local bucket, else those of the cache."""
+        settings = self.settings
+        folders = (settings.bucket_dir, settings.data_dir / "gefs")
+        files = [
+            entry
+            for folder in folders
+            if folder.is_dir()
+            for entry in os.scandir(folder)
+            if entry.name.endswith(".npz")
+        ]
+        return len(files), sum(entry.stat().st_size for entry in files)
+
+
+def services() -> Services:
+    """The services of the current app."""
+    return cast(Services, current_app.extensions[EXTENSION])

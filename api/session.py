@@ -1,0 +1,112 @@
+"""The login in front of everything when `HABSIM_PASSWORD` is set."""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import secrets
+from typing import Any
+
+from flask import Blueprint, Flask, current_app, redirect, render_template, request, session, url_for
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+from werkzeug.wrappers import Response as BaseResponse
+
+import sharedfiles
+from api.errors import error_response
+from api.json import json_response
+from api.services import services
+from settings import Settings
+
+log = logging.getLogger(__name__)
+pages = Blueprint("session", __name__)
+
+TOKEN_SECONDS = 7 * 24 * 3600
+# Everything else needs the login. Probes carry no credentials; the login page needs its style.
+OPEN_ENDPOINTS = frozenset({"session.login", "session.logout", "service.health", "service.ready", "static"})
+
+
+def secret_key(settings: Settings) -> str:
+    """The key from the settings, or one made once and kept in the data folder, so that all workers share it."""
+    if settings.secret_key is not None:
+        return settings.secret_key.get_secret_value()
+    path = settings.data_dir / "secret_key"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sharedfiles.exclusive(path.with_suffix(".lock"), wait_seconds=10):
+        if not path.exists():
+            with sharedfiles.replacing(path) as temporary:
+                temporary.touch(mode=0o600)
+                temporary.write_text(secrets.token_urlsafe(32), encoding="ascii")
+    return path.read_text(encoding="ascii")
+
+
+def install(app: Flask, settings: Settings) -> None:
+    """Add the login pages, and the check before every request when a password is set."""
+    app.register_blueprint(pages)
+    if settings.password is not None:
+        app.before_request(_require_login)
+
+
+def _require_login() -> BaseResponse | None:
+    if request.endpoint in OPEN_ENDPOINTS or session.get("signed_in") is True or _has_valid_token():
+        return None
+    if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+        return redirect(url_for("session.login", next=request.full_path.rstrip("?")))
+    response = error_response(401, "sign in at /login, or send Authorization: Bearer <token>")
+    response.headers["WWW-Authenticate"] = 'Bearer realm="HABSIM"'
+    return response
+
+
+def _tokens() -> URLSafeTimedSerializer:
+    return URLSafeTimedSerializer(str(current_app.secret_key), salt="habsim bearer token")
+
+
+def _has_valid_token() -> bool:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer":
+        return False
+    try:
+        content: Any = _tokens().loads(token.strip(), max_age=TOKEN_SECONDS)
+    except BadSignature:
+        return False
+    return bool(content == "signed in")
+
+
+@pages.route("/login", methods=["GET", "POST"])
+def login() -> str | BaseResponse | tuple[str, int]:
+    """A page with a form; a JSON body gets a token instead of a session cookie."""
+    password = services().settings.password
+    if request.method == "GET" or password is None:
+        return redirect(url_for("pages.home")) if password is None else render_template("login.html", wrong=False)
+    given = _given_password()
+    if not hmac.compare_digest(given.encode(), password.get_secret_value().encode()):
+        log.warning("failed login from %s", request.remote_addr)
+        if request.is_json:
+            return error_response(401, "wrong password")
+        return render_template("login.html", wrong=True), 401
+    if request.is_json:
+        return json_response({"token": _tokens().dumps("signed in"), "expires_in_seconds": TOKEN_SECONDS})
+    session.clear()
+    session.permanent = True
+    session["signed_in"] = True
+    return redirect(_local(request.args.get("next", "")))
+
+
+def _given_password() -> str:
+    if request.is_json:
+        body = request.get_json(silent=True)
+        given = body.get("password") if isinstance(body, dict) else None
+        return given if isinstance(given, str) else ""
+    return request.form.get("password", "")
+
+
+def _local(target: str) -> str:
+    """A path of this service, so that a link cannot send anybody elsewhere after the login."""
+    if target.startswith("/") and not target.startswith(("//", "/\\")):
+        return target
+    return url_for("pages.home")
+
+
+@pages.route("/logout")
+def logout() -> BaseResponse:
+    session.clear()
+    return redirect(url_for("session.login") if services().settings.password is not None else url_for("pages.home"))

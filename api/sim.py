@@ -1,0 +1,265 @@
+"""The HABSIM routes under `/sim`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import orjson
+from flask import Response, request
+from flask_openapi3 import APIBlueprint, Tag
+
+from api import formats
+from api.json import json_response
+from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
+from api.services import Services, services
+from api.streams import progress_stream
+from gefs import Cycle
+from habsim.classes import FlightPhase, Location, Trajectory
+from habsim.errors import HabsimError, NotFoundError
+from simulate import Ensemble, Provenance, result_key
+
+TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
+api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG])
+
+
+@api.get("/singlezpb", summary="One flight with one member")
+def singlezpb(query: SingleQuery) -> Response:
+    """`[[ascent], [coast], [descent]]` of points `[timestamp, lat, lon, alt, u_wind, v_wind, 0, 0]`.
+
+    GeoJSON, KML, CSV and GPX by `format` or the Accept header. The headers `X-HABSIM-Cycle` and
+    `X-HABSIM-Provenance` say what the flight was made from.
+    """
+    chosen = formats.negotiate(query.format, request.accept_mimetypes)
+    service = services()
+    orchestrator = service.orchestrator
+    flight = query.flight()
+    prediction = orchestrator.on_cycle(query.cycle, lambda cycle: orchestrator.predict(flight, query.model, cycle))
+    service.metrics.flights.inc()
+    trajectory = in_convention(prediction.trajectory, query.lon)
+    provenance = prediction.provenance
+    title = f"{query.profile} flight from {query.lat:g}, {query.lon:g}"
+    origin = formats.Provenance(
+        title, provenance.cycle, query.model, provenance.product, provenance.demo, trajectory.warnings
+    )
+    fmt = formats.FORMATS[chosen]
+    response = Response(fmt.write(trajectory, origin), mimetype=fmt.media_type)
+    if chosen != "json":
+        name = f"habsim-{provenance.cycle}-{query.model:02d}.{fmt.extension}"
+        response.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    response.headers["Vary"] = "Accept"
+    return with_provenance(response, provenance, trajectory.warnings)
+
+
+@api.get("/spaceshot", summary="All members, with Monte Carlo")
+def spaceshot(query: EnsembleQuery) -> Response:
+    """Paths of all members, landings with perturbations, their statistics and contours.
+
+    The same request gives the same answer. Progress under `/sim/progress-stream?request_id=`.
+    """
+    service = services()
+    orchestrator = service.orchestrator
+    ask, request_id = query.ensemble(), query.id()
+
+    def compute(cycle: Cycle) -> bytes:
+        # The convention of longitudes follows the number as given, which `ask` holds too.
+        key = result_key(cycle.name, cycle.version, ask, request_id, service.ground_version)
+        return orchestrator.once(
+            request_id,
+            key,
+            len(cycle.members),
+            ask.perturbations,
+            lambda progress: ensemble_json(orchestrator.ensemble(ask, cycle, progress), request_id, query.lon),
+        )
+
+    body = orchestrator.on_cycle(query.cycle, compute)
+    service.metrics.ensembles.inc()
+    return Response(body, mimetype="application/json")
+
+
+def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -> bytes:
+    """The body of `/sim/spaceshot`."""
+    paths = [
+        None if path is None else orjson.Fragment(formats.points_json(in_convention(path, asked_longitude)))
+        for path in ensemble.trajectories
+    ]
+    landings = ensemble.landings
+    latitudes = np.round(landings[:, 0], 7).tolist()
+    longitudes = np.round(_conventional(landings[:, 1], asked_longitude), 7).tolist()
+    rows = zip(latitudes, longitudes, *landings[:, 2:4].astype(int).T.tolist(), landings[:, 4].tolist(), strict=True)
+    statistics = ensemble.statistics.to_dict()
+    content = {
+        "paths": paths,
+        "heatmap_data": [
+            {"lat": lat, "lon": lon, "perturbation_id": perturbation, "model_id": member, "weight": weight}
+            for lat, lon, perturbation, member, weight in rows
+        ],
+        "request_id": request_id,
+        "cycle": ensemble.provenance.cycle,
+        "members": list(ensemble.members),
+        "failed_members": [{"model_id": m, "reason": reason} for m, reason in ensemble.failed.items()],
+        "seed": ensemble.provenance.seed,
+        "landing": {**statistics, "over_water": round(ensemble.over_water, 4)},
+        "warnings": list(ensemble.warnings),
+        "provenance": ensemble.provenance.to_dict(),
+    }
+    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+@api.get("/progress", summary="Progress of an ensemble")
+def progress(query: ProgressQuery) -> Response:
+    state = services().orchestrator.progress(query.request_id)
+    if state is None:
+        raise NotFoundError(f"no ensemble with request_id {query.request_id} is running or ended within 30 s")
+    return json_response(state)
+
+
+@api.get("/progress-stream", summary="Progress of an ensemble as Server-Sent Events")
+def stream(query: ProgressQuery) -> Response:
+    return progress_stream(services(), query.request_id)
+
+
+@api.get("/elev", summary="Ground elevation")
+def elev(query: PlaceQuery) -> Response:
+    elevation = float(services().orchestrator.ground.at(query.lat, query.lon % 360.0))
+    return json_response({"elevation": round(elevation, 1)})
+
+
+@api.get("/wind", summary="Wind at a point, one member")
+def wind(query: MemberWindQuery) -> Response:
+    service = services()
+    cycle = service.orchestrator.cycles.current()
+    simulator = service.orchestrator.simulator(cycle, query.model)
+    u, v = simulator.wind(query.timestamp, Location(query.lat, query.lon, query.alt))
+    response = json_response(_wind_of(u, v))
+    response.headers["X-HABSIM-Cycle"] = cycle.name
+    return response
+
+
+@api.get("/windensemble", summary="Wind at a point, all members")
+def windensemble(query: WindQuery) -> Response:
+    service = services()
+    cycle = service.orchestrator.cycles.current()
+    place = Location(query.lat, query.lon, query.alt)
+    winds: dict[int, tuple[float, float]] = {}
+    failed: dict[int, HabsimError] = {}
+    for member in cycle.members:
+        try:
+            winds[member] = service.orchestrator.simulator(cycle, member).wind(query.timestamp, place)
+        except HabsimError as error:
+            failed[member] = error
+    if not winds:
+        raise next(iter(failed.values()))
+    table = np.array(list(winds.values()))
+    mean, spread = table.mean(axis=0), table.std(axis=0)
+    return json_response(
+        {
+            "cycle": cycle.name,
+            "members": [{"model": member, **_wind_of(u, v)} for member, (u, v) in winds.items()],
+            "failed_members": [{"model_id": member, "reason": error.message} for member, error in failed.items()],
+            "mean": _wind_of(*mean.tolist()),
+            "spread": {"u": round(float(spread[0]), 3), "v": round(float(spread[1]), 3)},
+        }
+    )
+
+
+@api.get("/models", summary="Members of the current cycle")
+def models() -> Response:
+    return json_response({"models": list(services().orchestrator.cycles.current().members)})
+
+
+@api.get("/which", summary="The current cycle")
+def which() -> Response:
+    return json_response({"gefs": services().orchestrator.cycles.current().name})
+
+
+@api.get("/status", summary="State of the service")
+def status() -> Response:
+    service = services()
+    orchestrator = service.orchestrator
+    cycle = orchestrator.cycles.current()
+    return json_response(
+        {
+            "status": "online",
+            "memory_mb": round(service.private_memory_mb(), 1),
+            "simulator_cache_size": len(orchestrator.open_members()),
+            "prediction_cache_size": orchestrator.kept_results(),
+            "active_requests": orchestrator.running_ensembles(),
+            "gefs_cycle": cycle.name,
+            "product": cycle.product,
+            "demo": cycle.product == "demo",
+            "members": list(cycle.members),
+            "covers": _covers(service, cycle),
+        }
+    )
+
+
+@api.get("/cache-status", summary="What is kept")
+def cache_status() -> Response:
+    service = services()
+    orchestrator = service.orchestrator
+    entries = orchestrator.open_members()
+    files, total = service.disk_cache()
+    return json_response(
+        {
+            "simulator_cache": {"size": len(entries), "max_size": service.max_open_members, "entries": entries},
+            "gefs_cache": {"files": files, "total_size_mb": round(total / 1e6, 1)},
+            "prediction_cache": {
+                "size": orchestrator.kept_results(),
+                "max_size": service.settings.cached_predictions,
+            },
+        }
+    )
+
+
+def refresh() -> Response:
+    """Look for a new cycle now."""
+    cycles = services().orchestrator.cycles
+    cycle = cycles.refresh()
+    return json_response({"gefs": cycle.name, "members": len(cycle.members), "product": cycle.product})
+
+
+api.get("/refresh", summary="Look for a new cycle now", operation_id="refresh_get")(refresh)
+api.post("/refresh", summary="Look for a new cycle now", operation_id="refresh_post")(refresh)
+
+
+def _covers(service: Services, cycle: Cycle) -> dict[str, str]:
+    field = service.orchestrator.simulator(cycle, cycle.members[0]).field
+    return {"from": formats.rfc3339(field.start), "to": formats.rfc3339(field.end)}
+
+
+def _conventional(longitude: Any, asked: float) -> Any:
+    """Longitudes 0..360 in the convention of the request: 0..360 when it was above 180, else -180..180."""
+    return longitude if asked > 180.0 else (longitude + 180.0) % 360.0 - 180.0
+
+
+def in_convention(trajectory: Trajectory, asked_longitude: float) -> Trajectory:
+    """The trajectory with longitudes in the convention of the request."""
+    if asked_longitude > 180.0:
+        return trajectory
+    phases = []
+    for phase in trajectory.phases:
+        points = phase.points.copy()
+        points[:, 2] = _conventional(points[:, 2], asked_longitude)
+        phases.append(FlightPhase(phase.name, points))
+    return Trajectory(tuple(phases), trajectory.warnings)
+
+
+def _wind_of(u: float, v: float) -> dict[str, float]:
+    """Speed in m/s and the direction the wind comes from, degrees clockwise from north."""
+    direction = math.degrees(math.atan2(-u, -v)) % 360.0
+    return {
+        "u": round(u, 3),
+        "v": round(v, 3),
+        "speed": round(math.hypot(u, v), 3),
+        "direction": round(direction, 1) % 360.0,
+    }
+
+
+def with_provenance(response: Response, provenance: Provenance, warnings: tuple[str, ...]) -> Response:
+    """Say in headers what an answer was made from, where its body has no place for it."""
+    response.headers["X-HABSIM-Cycle"] = provenance.cycle
+    details = {**provenance.to_dict(), "warnings": list(warnings)}
+    response.headers["X-HABSIM-Provenance"] = orjson.dumps(details).decode("ascii", "backslashreplace")
+    return response

@@ -1,0 +1,140 @@
+"""Builds the web application."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from threading import BoundedSemaphore
+
+from flask import Flask, Response, g
+from flask_compress import Compress
+from flask_cors import CORS
+from flask_openapi3 import Info, OpenAPI
+
+import elev
+import habsim
+from api import errors, params, service, session, sim, tawhiri
+from api.metrics import Metrics
+from api.services import EXTENSION, Services
+from gefs import ELEVATION, Cycles, LocalBucket
+from habsim.classes import Simulator
+from habsim.errors import ElevationError, UnavailableError
+from settings import Settings
+from simulate import Orchestrator
+
+log = logging.getLogger(__name__)
+
+_WWW = Path(__file__).parent / "www"
+_MAX_BODY_BYTES = 1 << 20
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
+        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Permissions-Policy": "geolocation=(self), camera=(), microphone=()",
+}
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The application, with its own services; `settings` by default from the environment."""
+    settings = settings or Settings()
+    app = OpenAPI(
+        __name__,
+        info=Info(title="HABSIM", version=habsim.__version__, description="Predicts where a balloon flies and lands."),
+        doc_ui=False,
+        validation_error_status=400,
+        validation_error_model=errors.ErrorShape,
+        validation_error_callback=errors.validation_error,
+        static_folder=str(_WWW / "static"),
+        template_folder=str(_WWW / "templates"),
+    )
+    app.config.update(
+        SECRET_KEY=session.secret_key(settings),
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=timedelta(days=7),
+        MAX_CONTENT_LENGTH=_MAX_BODY_BYTES,
+        COMPRESS_MIMETYPES=["application/json", "application/geo+json", "text/html", "text/css", "text/csv",
+                            "text/javascript", "image/svg+xml", "application/gpx+xml",
+                            "application/vnd.google-earth.kml+xml"],
+        COMPRESS_ALGORITHM=["br", "gzip"],
+        COMPRESS_LEVEL=3,
+        COMPRESS_BR_LEVEL=2,
+    )  # fmt: skip
+    services = build_services(settings)
+    app.extensions[EXTENSION] = services
+    services.metrics.watch(app)
+    app.before_request(_name_request)
+    app.before_request(params.refuse_repeated_and_long_values)
+    errors.install(app)
+    session.install(app, settings)
+    service.install(app)
+    app.register_api(sim.api)
+    app.register_api(tawhiri.api)
+    app.after_request(_add_headers)
+    CORS(
+        app,
+        origins=[origin.strip() for origin in settings.cors_origins.split(",")],
+        expose_headers=["X-HABSIM-Cycle", "X-HABSIM-Provenance", "X-Request-Id", "Retry-After"],
+    )
+    Compress(app)
+    return app
+
+
+def build_services(settings: Settings) -> Services:
+    """Everything the routes work with; also the kernels, compiled now so that a fork has them."""
+    bucket = LocalBucket(settings.bucket_dir)
+    cycles = Cycles(bucket, settings.data_dir, settings.refresh_seconds)
+    path = _elevation_file(settings, bucket)
+    ground = elev.load(path)
+    status = path.stat()
+    orchestrator = Orchestrator(cycles, ground, settings)
+    orchestrator.drop_results()
+    Simulator.warm_up(ground)
+    try:
+        cycles.refresh()
+    except UnavailableError as error:
+        log.warning("%s", error.message)
+    return Services(
+        orchestrator=orchestrator,
+        settings=settings,
+        metrics=Metrics(),
+        ground_version=f"{status.st_size}-{status.st_mtime_ns}",
+        # At least two threads of a worker stay free for requests.
+        streams=BoundedSemaphore(max(1, settings.web_threads - 2)),
+    )
+
+
+def _elevation_file(settings: Settings, bucket: LocalBucket) -> Path:
+    if settings.elevation is not None:
+        return settings.elevation
+    if ELEVATION in bucket.names():
+        return bucket.path(ELEVATION)
+    embedded = settings.data_dir / "elevation.npz"
+    if not embedded.exists():
+        raise ElevationError(f"there is no ground elevation at {embedded}; `make setup` makes it")
+    return embedded
+
+
+def _name_request() -> None:
+    g.request_id = secrets.token_hex(8)
+
+
+def _add_headers(response: Response) -> Response:
+    for name, value in _HEADERS.items():
+        response.headers.setdefault(name, value)
+    if "request_id" in g:
+        response.headers["X-Request-Id"] = g.request_id
+    return response
+
+
+def __getattr__(name: str) -> Flask:
+    """`app:app` for gunicorn, built when it is first asked for: importing this module does nothing."""
+    if name == "app":
+        return create_app()
+    raise AttributeError(name)

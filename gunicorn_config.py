@@ -1,0 +1,60 @@
+"""How gunicorn serves HABSIM: `gunicorn --config gunicorn_config.py app:app`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any
+
+from gunicorn.glogging import Logger
+
+from settings import Settings
+
+if TYPE_CHECKING:
+    from gunicorn.arbiter import Arbiter
+
+_settings = Settings()
+
+bind = f"0.0.0.0:{_settings.port}"
+workers = _settings.web_workers
+threads = _settings.web_threads
+worker_class = "gthread"
+# The application, its compiled kernels and the ground are loaded once, and shared by the forked workers.
+preload_app = True
+timeout = 900
+graceful_timeout = 60
+keepalive = 75
+limit_request_line = 8190
+# Heartbeat files must not wait for a disk.
+worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: PTH112
+control_socket_disable = True
+errorlog = "-"
+loglevel = "info"
+accesslog = "-"
+access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(M)sms'
+
+# prometheus_client reads it when it is imported.
+_metrics_dir = _settings.data_dir / "metrics"
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_dir)
+shutil.rmtree(_metrics_dir, ignore_errors=True)
+_metrics_dir.mkdir(parents=True)
+
+_POLLED = ("/sim/progress", "/sim/status", "/health", "/ready", "/metrics")
+
+
+class AccessLogWithoutPolls(Logger):
+    """Leaves out what monitors and waiting pages ask for every few seconds."""
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
+        if not str(environ.get("PATH_INFO", "")).startswith(_POLLED):
+            super().access(resp, req, environ, request_time)
+
+
+logger_class = AccessLogWithoutPolls
+
+
+def child_exit(_server: Arbiter, worker: Any) -> None:
+    """A dead worker's gauges are no longer counted."""
+    from prometheus_client import multiprocess  # only now: it reads the environment when it is imported
+
+    multiprocess.mark_process_dead(worker.pid)

@@ -1,0 +1,524 @@
+"""The orchestrator: from a request and a cycle to a prediction or an ensemble.
+
+Wind files stay open per (cycle, member); flights that run when the cycle changes finish on the one they began with.
+Results of ensembles are kept in files that all workers share, and the same request that runs anywhere on the machine is
+computed once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+import habsim
+import sharedfiles
+from gefs import Cycle, Cycles
+from habsim import landing, montecarlo
+from habsim.classes import (
+    DEFAULT_STEP_SECONDS,
+    Balloon,
+    ElevationFile,
+    Flights,
+    Launches,
+    Location,
+    Simulator,
+    Trajectory,
+    on_the_ground,
+)
+from habsim.errors import BusyError, HabsimError, NotFoundError, OutsideCycleError, UnavailableError, WindFileError
+from habsim.profiles import PROFILES
+from settings import Settings
+from windfile import WindFile
+
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+# Two cycles of the largest ensemble: a switch never closes what the next request needs.
+MAX_OPEN_MEMBERS = 62
+MEMBER_WEIGHT, PERTURBATION_WEIGHT = 2.0, 1.0
+PROGRESS_INTERVAL_SECONDS = 0.05
+PROGRESS_KEPT_SECONDS = 30.0
+RESULT_WAIT_SECONDS = 900.0  # the web server's own limit for a request
+
+
+@dataclass(frozen=True)
+class FlightRequest:
+    """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s."""
+
+    time: float
+    place: Location
+    balloon: Balloon
+    profile: str
+    step: float = DEFAULT_STEP_SECONDS
+
+
+@dataclass(frozen=True)
+class EnsembleRequest:
+    """A flight for all members with `perturbations` Monte Carlo copies each; `half_widths` replace distributions."""
+
+    flight: FlightRequest
+    perturbations: int
+    seed: int
+    half_widths: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a prediction was made from. `cycle_version` tells two publications of one cycle apart."""
+
+    cycle: str
+    cycle_version: str
+    product: str
+    members: tuple[int, ...]
+    code_version: str
+    vertical_scheme: str
+    step_seconds: float
+    seed: int | None = None
+
+    @property
+    def demo(self) -> bool:
+        return self.product == "demo"
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "cycle": self.cycle,
+            "product": self.product,
+            "demo": self.demo,
+            "members": list(self.members),
+            "code_version": self.code_version,
+            "vertical_scheme": self.vertical_scheme,
+            "step_seconds": self.step_seconds,
+            "seed": self.seed,
+        }
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One flight and what it was made from."""
+
+    trajectory: Trajectory
+    provenance: Provenance
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """All flights of an ensemble.
+
+    `members` and `trajectories` go together, None where the member failed. `landings` (n, 5): latitude, longitude,
+    perturbation (-1 for the member's own flight), member, weight; members first. `failed` is member -> reason.
+    """
+
+    provenance: Provenance
+    members: tuple[int, ...]
+    trajectories: tuple[Trajectory | None, ...]
+    landings: npt.NDArray[np.float64]
+    statistics: landing.LandingStatistics
+    over_water: float
+    failed: dict[int, str]
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _OpenMember:
+    file: WindFile
+    simulator: Simulator
+
+
+class Progress:
+    """The progress file of one ensemble, for whoever watches it from whichever worker.
+
+    A failure to write is logged once and otherwise ignored: the answer matters more than its progress.
+    """
+
+    def __init__(self, path: Path, run: str, members: int, perturbations: int) -> None:
+        self._path = path
+        self._next_write = 0.0
+        self._writable = True
+        self.state: dict[str, Any] = {
+            "completed": 0,
+            "total": members * (1 + perturbations),
+            "ensemble_completed": 0,
+            "ensemble_total": members,
+            "montecarlo_completed": 0,
+            "montecarlo_total": members * perturbations,
+            "percentage": 0,
+            "status": "loading",
+            "run": run,
+        }
+        self._write()
+
+    def loading(self, loaded: int, total: int) -> None:
+        self.state.update(bytes_loaded=loaded, bytes_total=total)
+        self._write(throttled=True)
+
+    def flown(self, perturbations: int) -> None:
+        state = self.state
+        state["status"] = "simulating"
+        state["ensemble_completed"] += 1
+        state["montecarlo_completed"] += perturbations
+        state["completed"] += 1 + perturbations
+        # 100 is said by `complete` alone.
+        state["percentage"] = min(99, 100 * state["completed"] // state["total"])
+        self._write(throttled=True)
+
+    def complete(self) -> None:
+        state = self.state
+        state.update(status="complete", percentage=100, completed=state["total"])
+        state.update(ensemble_completed=state["ensemble_total"], montecarlo_completed=state["montecarlo_total"])
+        self._write()
+
+    def failed(self, reason: str) -> None:
+        self.state.update(status="failed", error=reason)
+        self._write()
+
+    def _write(self, *, throttled: bool = False) -> None:
+        now = time.monotonic()
+        if not self._writable or (throttled and now < self._next_write):
+            return
+        self._next_write = now + PROGRESS_INTERVAL_SECONDS
+        try:
+            sharedfiles.write_atomically(self._path, json.dumps(self.state).encode(), durable=False)
+        except OSError as error:
+            self._writable = False
+            log.warning("progress %s is not shown: %s", self._path.stem, error.strerror)
+
+
+class Orchestrator:
+    """Answers requests from the wind files of a bucket. One per process; safe for its threads."""
+
+    def __init__(self, cycles: Cycles, ground: ElevationFile, settings: Settings) -> None:
+        self.cycles = cycles
+        self.ground = ground
+        self._settings = settings
+        data = settings.data_dir
+        self._results, self._progress, self._locks = data / "results", data / "progress", data / "locks"
+        self._slots = [self._locks / f"ensemble-{n}.lock" for n in range(settings.max_ensembles)]
+        for folder in (self._results, self._progress, self._locks):
+            folder.mkdir(parents=True, exist_ok=True)
+        for slot in self._slots:
+            slot.touch()  # now, so that a full disk later takes nobody's turn
+        self._open: OrderedDict[tuple[str, str, int], _OpenMember] = OrderedDict()
+        # Protects `_open` and `_threads`.
+        self._lock = Lock()
+        self._threads: ThreadPoolExecutor | None = None
+
+    # Wind files
+
+    def simulator(self, cycle: Cycle, member: int) -> Simulator:
+        """The simulator of a member, opened once and again when its file has changed."""
+        return self._member(cycle, member).simulator
+
+    def _member(self, cycle: Cycle, member: int) -> _OpenMember:
+        key = (cycle.name, cycle.version, member)
+        with self._lock:
+            found = self._open.get(key)
+            if found is not None:
+                self._open.move_to_end(key)
+        if found is not None and found.file.is_unchanged():
+            return found
+        file = self.cycles.open_member(cycle, member)
+        opened = _OpenMember(file, Simulator(file.winds, self.ground))
+        with self._lock:
+            if found is None and not any(k[:2] == key[:2] for k in self._open):
+                # The first member of another cycle: the files of the older ones go when their last flight ends.
+                current = self.cycles.current()
+                for other in [k for k in self._open if k[:2] != (current.name, current.version)]:
+                    del self._open[other]
+            self._open[key] = opened
+            while len(self._open) > MAX_OPEN_MEMBERS:
+                self._open.popitem(last=False)
+        return opened
+
+    def open_members(self) -> list[str]:
+        """Wind files that this process holds open."""
+        with self._lock:
+            return [entry.file.path.name for entry in self._open.values()]
+
+    def _pool(self) -> ThreadPoolExecutor:
+        with self._lock:
+            if self._threads is None:
+                self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="flights")
+            return self._threads
+
+    # Predictions
+
+    def on_cycle(self, name: str | None, run: Callable[[Cycle], Result]) -> Result:
+        """`run` on the cycle `name`, by default on the current one.
+
+        Where the current cycle is replaced before its files are open, `run` starts again on the new one: an answer
+        never mixes two.
+        """
+        if name is not None:
+            return run(self.cycles.cycle(name))
+        current = self.cycles.current()
+        try:
+            return run(current)
+        except (NotFoundError, UnavailableError, WindFileError):
+            newer = self.cycles.refresh()
+            if (newer.name, newer.version) == (current.name, current.version):
+                raise
+            return run(newer)
+
+    def predict(self, request: FlightRequest, member: int, cycle: Cycle) -> Prediction:
+        """Fly one launch with one member of `cycle`.
+
+        Raises what is wrong with the request, or WindFileError where the member cannot be flown.
+        """
+        simulator = self.simulator(cycle, member)
+        launch = on_the_ground(_launch(request), self.ground)
+        flights = simulator.fly(launch, PROFILES[request.profile], step=request.step, paths=1)
+        if flights.failures:
+            raise flights.failures[0]
+        (trajectory,) = flights.trajectories
+        assert trajectory is not None
+        return Prediction(trajectory, _provenance(cycle, (member,), simulator, request.step))
+
+    def ensemble(self, request: EnsembleRequest, cycle: Cycle, progress: Progress | None = None) -> Ensemble:
+        """Fly a launch and its perturbations with all members of `cycle`, on all cores.
+
+        A member that cannot be flown is named in `failed`. Raises what is wrong with the request, or UnavailableError
+        when no member can be flown.
+        """
+        launches = on_the_ground(
+            montecarlo.perturbed(
+                _launch(request.flight), request.seed, request.perturbations, montecarlo.table(request.half_widths)
+            ),
+            self.ground,
+        )
+        return self._fly_members(cycle, request, launches, progress)
+
+    def _fly_members(
+        self, cycle: Cycle, request: EnsembleRequest, launches: Launches, progress: Progress | None
+    ) -> Ensemble:
+        errors: dict[int, HabsimError] = {}
+        simulators = self._open_all(cycle, errors, progress)
+        profile, step = PROFILES[request.flight.profile], request.flight.step
+        futures: dict[Future[Flights], int] = {
+            self._pool().submit(simulator.fly, launches, profile, step=step, paths=1): member
+            for member, simulator in simulators.items()
+        }
+        flown: dict[int, Flights] = {}
+        for future in as_completed(futures):
+            member = futures[future]
+            try:
+                flights = future.result()
+            except HabsimError as error:
+                errors[member] = error
+            else:
+                if 0 in flights.failures:
+                    errors[member] = flights.failures[0]
+                else:
+                    flown[member] = flights
+            if progress is not None:
+                progress.flown(request.perturbations)
+        if not flown:
+            raise _no_member_flown(cycle, errors)
+        members = tuple(sorted(flown))
+        some = simulators[members[0]]
+        return self._collect(
+            cycle.members,
+            {member: flown[member] for member in members},
+            {member: error.message for member, error in sorted(errors.items())},
+            _provenance(cycle, members, some, step, request.seed),
+        )
+
+    def _open_all(
+        self, cycle: Cycle, errors: dict[int, HabsimError], progress: Progress | None
+    ) -> dict[int, Simulator]:
+        simulators: dict[int, Simulator] = {}
+        sizes = {m.member: m.size for m in cycle.manifest.members} if cycle.manifest else {}
+        loaded = 0
+        opening = {member: self._pool().submit(self.simulator, cycle, member) for member in cycle.members}
+        for member, future in opening.items():
+            try:
+                simulators[member] = future.result()
+            except (WindFileError, NotFoundError) as error:
+                errors[member] = error
+                log.warning("member %d of cycle %s cannot be flown: %s", member, cycle.name, error.message)
+            loaded += sizes.get(member, 0)
+            if progress is not None:
+                progress.loading(loaded, sum(sizes.values()))
+        return simulators
+
+    def _collect(
+        self, asked: tuple[int, ...], flown: dict[int, Flights], failed: dict[int, str], provenance: Provenance
+    ) -> Ensemble:
+        tables, lost = [], 0
+        for member, flights in flown.items():
+            count = len(flights.landing)
+            table = np.empty((count, 5))
+            table[:, :2] = flights.landing[:, 1:3]
+            table[:, 2] = np.arange(-1, count - 1)
+            table[:, 3] = member
+            table[:, 4] = PERTURBATION_WEIGHT
+            table[0, 4] = MEMBER_WEIGHT
+            tables.append(np.delete(table, list(flights.failures), axis=0) if flights.failures else table)
+            lost += len(flights.failures)
+        landings = np.concatenate(tables)
+        landings = landings[np.lexsort((landings[:, 3], landings[:, 2]))]
+        latitude, longitude, weight = landings[:, 0], landings[:, 1], landings[:, 4]
+        water = self.ground.nearest(latitude, longitude) == 0.0
+        warnings = list(dict.fromkeys(w for flights in flown.values() for w in flights.warnings))
+        if lost:
+            warnings.append(f"{lost} perturbed flights could not be completed and are left out")
+        return Ensemble(
+            provenance=provenance,
+            members=asked,
+            trajectories=tuple(flown[m].trajectories[0] if m in flown else None for m in asked),
+            landings=landings,
+            statistics=landing.statistics(latitude, longitude, weight),
+            over_water=float(weight[water].sum() / weight.sum()),
+            failed=failed,
+            warnings=tuple(warnings),
+        )
+
+    # Results and progress shared between workers
+
+    def once(
+        self, request_id: str, key: str, members: int, perturbations: int, compute: Callable[[Progress], bytes]
+    ) -> bytes:
+        """The result kept under `key`, computed when there is none; by one process at a time on this machine.
+
+        Raises BusyError when no slot for an ensemble gets free in time.
+        """
+        content = self._kept(key)
+        if content is None:
+            with contextlib.ExitStack() as stack:
+                try:
+                    # Whoever holds it computes this very result; a killed process gives it back by dying.
+                    stack.enter_context(sharedfiles.exclusive(self._run_lock(key), RESULT_WAIT_SECONDS))
+                except OSError as error:
+                    log.warning("computing %s without its lock: %s", key, error.strerror)
+                content = self._kept(key)
+                if content is None:
+                    progress = Progress(self._progress_file(request_id), key, members, perturbations)
+                    return self._compute(key, progress, compute)
+        if (self.progress(request_id) or {}).get("status") != "complete":
+            Progress(self._progress_file(request_id), key, members, perturbations).complete()
+        return content
+
+    def _compute(self, key: str, progress: Progress, compute: Callable[[Progress], bytes]) -> bytes:
+        reason = "internal error"
+        try:
+            with sharedfiles.first_free(self._slots, self._settings.ensemble_wait_seconds) as slot:
+                if slot is None:
+                    limit = self._settings.max_ensembles
+                    raise BusyError(f"{limit} ensembles are running, which is the limit; try again soon", 5)
+                content = compute(progress)
+            self._keep(key, content)
+            reason = ""
+            return content
+        except HabsimError as error:
+            reason = error.message
+            raise
+        finally:
+            if reason:
+                progress.failed(reason)
+            else:
+                progress.complete()
+
+    def _kept(self, key: str) -> bytes | None:
+        path = self._results / f"{key}.json"
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime <= self._settings.prediction_seconds:
+                return path.read_bytes()
+        return None
+
+    def _keep(self, key: str, content: bytes) -> None:
+        settings, now = self._settings, time.time()
+        try:
+            sharedfiles.write_atomically(self._results / f"{key}.json", content, durable=False)
+            sharedfiles.prune(
+                self._results, keep=settings.cached_predictions, max_age_seconds=settings.prediction_seconds, now=now
+            )
+            sharedfiles.prune(self._progress, keep=1000, max_age_seconds=RESULT_WAIT_SECONDS, now=now)
+        except OSError as error:
+            log.warning("result %s is not kept: %s", key, error.strerror)
+
+    def drop_results(self) -> None:
+        """Forget kept results, which a power cut may have damaged; for the start of a server."""
+        sharedfiles.prune(self._results, keep=0, max_age_seconds=0.0, now=time.time())
+
+    def progress(self, request_id: str) -> dict[str, Any] | None:
+        """The progress of a request; None before it starts and 30 s after it ended.
+
+        A run whose process died reads as failed.
+        """
+        path = self._progress_file(request_id)
+        try:
+            state: dict[str, Any] = json.loads(path.read_bytes())
+            age = time.time() - path.stat().st_mtime
+        except (FileNotFoundError, ValueError):
+            return None
+        run = str(state.pop("run"))
+        if state["status"] in {"complete", "failed"}:
+            return state if age <= PROGRESS_KEPT_SECONDS else None
+        if not sharedfiles.is_locked(self._run_lock(run)):
+            # It may have ended between the two looks.
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                state = json.loads(path.read_bytes())
+            state.pop("run", None)
+            if state["status"] not in {"complete", "failed"}:
+                state.update(status="failed", error="the process that computed it ended; ask again")
+        return state
+
+    def _progress_file(self, request_id: str) -> Path:
+        return self._progress / f"{request_id}.json"
+
+    def _run_lock(self, key: str) -> Path:
+        return self._locks / f"run-{key}.lock"
+
+    def kept_results(self) -> int:
+        return sum(1 for _ in os.scandir(self._results))
+
+    def running_ensembles(self) -> int:
+        """Ensembles that run on this machine now."""
+        return sum(sharedfiles.is_locked(slot) for slot in self._slots)
+
+
+def result_key(*parts: object) -> str:
+    """The name under which the result of a request is kept: everything that changes the answer belongs in `parts`."""
+    return sha256(repr((habsim.__version__, *parts)).encode()).hexdigest()[:32]
+
+
+def _launch(request: FlightRequest) -> Launches:
+    return Launches.single(request.time, request.place, request.balloon)
+
+
+def _provenance(
+    cycle: Cycle, members: tuple[int, ...], simulator: Simulator, step: float, seed: int | None = None
+) -> Provenance:
+    return Provenance(
+        cycle=cycle.name,
+        cycle_version=cycle.version,
+        product=cycle.product,
+        members=members,
+        code_version=habsim.__version__,
+        vertical_scheme=simulator.vertical_scheme,
+        step_seconds=step,
+        seed=seed,
+    )
+
+
+def _no_member_flown(cycle: Cycle, errors: dict[int, HabsimError]) -> HabsimError:
+    outside = [error for error in errors.values() if isinstance(error, OutsideCycleError)]
+    if len(outside) == len(errors):
+        return outside[0]
+    reasons = [{"model_id": member, "reason": error.message} for member, error in sorted(errors.items())]
+    first = reasons[0]["reason"]
+    return UnavailableError(f"no member of cycle {cycle.name} can be flown: {first}", {"failed_members": reasons})
