@@ -181,7 +181,9 @@ def _points(phase: FlightPhase) -> list[dict[str, Any]]:
 
 def _times(phase: FlightPhase) -> list[str]:
     """RFC 3339 times of the points, to the millisecond."""
-    return [formats.rfc3339(time) for time in phase.points[:, 0].tolist()]
+    milliseconds = np.rint(phase.points[:, 0] * 1000.0).astype("datetime64[ms]")
+    times: list[str] = np.datetime_as_string(milliseconds, timezone="UTC").tolist()
+    return times
 
 
 def _csv(prediction: Prediction, _query: TawhiriQuery) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import functools
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -68,27 +68,38 @@ class Balloon:
     drift: float = 1.0
 
 
-@dataclass(frozen=True)
 class Launches:
-    """A batch of n launches, each field float64 (n,), in the units of `Location` and `Balloon`; time Unix seconds."""
+    """A batch of n launches.
 
-    time: Floats
-    latitude: Floats
-    longitude: Floats
-    altitude: Floats
-    ascent_rate: Floats
-    descent_rate: Floats
-    equilibrium_altitude: Floats
-    coast_seconds: Floats
-    drift: Floats
+    `table` float64 (n, 9), its columns named in `kernels`: Unix seconds, latitude, longitude, altitude, ascent rate,
+    descent rate, equilibrium altitude, coast seconds, drift, in the units of `Location` and `Balloon`.
+    """
+
+    def __init__(self, table: Floats) -> None:
+        self.table = table
 
     @classmethod
     def single(cls, time: float, place: Location, balloon: Balloon) -> Launches:
-        values = {"time": time, **vars(place), **vars(balloon)}
-        return cls(**{field.name: np.array([values[field.name]], np.float64) for field in fields(cls)})
+        return cls(
+            np.array(
+                [
+                    (
+                        time,
+                        place.latitude,
+                        place.longitude,
+                        place.altitude,
+                        balloon.ascent_rate,
+                        balloon.descent_rate,
+                        balloon.equilibrium_altitude,
+                        balloon.coast_seconds,
+                        balloon.drift,
+                    )
+                ]
+            )
+        )
 
     def __len__(self) -> int:
-        return len(self.time)
+        return len(self.table)
 
 
 @dataclass(frozen=True)
@@ -176,11 +187,11 @@ class ElevationFile:
         return cls(np.full((180, 360), altitude, np.int16), 89.5, -179.5, 1.0, 1.0)
 
     def at(self, latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> Floats:
-        """Elevation in m at degrees, bilinear between cell centres; any shape."""
-        lat, lon = np.broadcast_arrays(np.asarray(latitude, np.float64), np.asarray(longitude, np.float64))
-        values = np.empty(lat.size)
-        kernels.ground_at_each(self.grid, lat.ravel(), lon.ravel(), values)
-        return values.reshape(lat.shape)
+        """Elevation in m at degrees, bilinear between cell centres; any one shape."""
+        points = np.array((latitude, longitude), np.float64)
+        values = np.empty(points.shape[1:])
+        kernels.ground_at_each(self.grid, points.reshape(2, -1), values.reshape(-1))
+        return values
 
     def nearest(self, latitude: npt.ArrayLike, longitude: npt.ArrayLike) -> Floats:
         """Elevation in m of the cell that holds each point; any shape."""
@@ -253,6 +264,7 @@ class Simulator:
         self._winds = kernels.Winds(
             field.data.ctypes.data,
             0 if field.height is None else field.height.ctypes.data,
+            float(field.start),
             rows,
             columns,
             levels,
@@ -284,29 +296,23 @@ class Simulator:
     ) -> Flights:
         """Fly n launches; the first `paths` of them with all their points. `step` is the longest step, s.
 
-        Longitudes of trajectories are 0..360. Raises OutsideCycleError when a launch is outside the field's times.
+        Longitudes of trajectories are 0..360. A launch or flight outside the field's times is among the failures.
         """
-        self._check_times(launches)
         count, phases = len(launches), len(profile.phases)
-        start = np.column_stack(
-            (launches.time - self.field.start, launches.latitude, launches.longitude % 360.0, launches.altitude)
-        )
-        rates = np.column_stack([phase.rate(launches) for phase in profile.phases])
-        limits = np.column_stack([phase.limit(launches) for phase in profile.phases])
         landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
         path, marks = np.empty((paths, _PATH_CAPACITY, 6)), np.zeros((paths, phases + 1), np.int64)
         while True:
             kernels.fly(
-                self._winds, air(), self.ground.grid, profile.kinds, profile.ends, start, rates, limits,
-                launches.drift, profile.direction, float(step), landing, outcome, path, marks,
+                self._winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
+                float(step), landing, outcome, path, marks,
             )  # fmt: skip
             longest_path = int(marks[:, -1].max(initial=0))
             if longest_path <= path.shape[1]:
                 break
             path = np.empty((paths, longest_path, 6))
-        landing[:, 0] += self.field.start
-        path[:, :, 0] += self.field.start
-        failures = {int(i): self._failure(outcome[i, 0], landing[i]) for i in np.flatnonzero(outcome[:, 0])}
+        failures = {}
+        if outcome[:, 0].any():
+            failures = {int(i): self._failure(outcome[i, 0], landing[i]) for i in np.flatnonzero(outcome[:, 0])}
         trajectories = tuple(
             None if i in failures else self._trajectory(profile, path[i], marks[i], outcome[i, 1]) for i in range(paths)
         )
@@ -325,16 +331,13 @@ class Simulator:
             raise self._bad_wind(time, place.latitude, place.longitude % 360.0)
         return float(u), float(v)
 
-    def _check_times(self, launches: Launches) -> None:
-        for time in (float(launches.time.min()), float(launches.time.max())):
-            if not self.field.start <= time <= self.field.end:
-                raise OutsideCycleError(f"launch at {_utc(time)} is outside the cycle, which covers {self._covered()}")
-
     def _covered(self) -> str:
         return f"{_utc(self.field.start)} to {_utc(self.field.end)}"
 
     def _failure(self, status: int, last: Floats) -> FlightError | OutsideCycleError | WindFileError:
         time, lat, lon, alt = (float(x) for x in last)
+        if status == kernels.LAUNCH_OUT_OF_TIME:
+            return OutsideCycleError(f"launch at {_utc(time)} is outside the cycle, which covers {self._covered()}")
         if status == kernels.OUT_OF_TIME:
             where = f"is still at {alt:.0f} m at {lat:.4f}, {lon:.4f}"
             return OutsideCycleError(f"the flight {where} when the winds of the cycle end; it covers {self._covered()}")
@@ -367,6 +370,8 @@ class Simulator:
         return Trajectory(phases, self._warnings(int(met)))
 
     def _warnings(self, met: int) -> tuple[str, ...]:
+        if not met:
+            return ()
         levels = self.field.levels
         sentences = {
             kernels.ABOVE_TOP_LEVEL: f"above the top level ({levels[0]:g} hPa) the wind of that level was used",
@@ -377,17 +382,18 @@ class Simulator:
 
 
 def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
-    """The same launches, those below the ground lifted onto it. Raises BadRequestError when that is above `equil`."""
-    elevation = ground.at(launches.latitude, launches.longitude)
-    altitude = np.maximum(launches.altitude, elevation)
-    if altitude[0] > launches.equilibrium_altitude[0]:
-        raise BadRequestError(
-            f"equil is {launches.equilibrium_altitude[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m"
-        )
-    values = {field.name: getattr(launches, field.name) for field in fields(launches)}
-    values["altitude"] = altitude
-    values["equilibrium_altitude"] = np.maximum(launches.equilibrium_altitude, altitude)
-    return Launches(**values)
+    """The same launches, those below the ground lifted onto it.
+
+    Raises BadRequestError when the first would then be above its `equil`; the others' is lifted with them.
+    """
+    table = launches.table.copy()
+    elevation = ground.at(table[:, kernels.LATITUDE], table[:, kernels.LONGITUDE])
+    altitude, top = table[:, kernels.ALTITUDE], table[:, kernels.EQUILIBRIUM_ALTITUDE]
+    np.maximum(altitude, elevation, out=altitude)
+    if altitude[0] > top[0]:
+        raise BadRequestError(f"equil is {top[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m")
+    np.maximum(top, altitude, out=top)
+    return Launches(table)
 
 
 def _utc(timestamp: float) -> str:

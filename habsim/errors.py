@@ -75,8 +75,6 @@ class FlightError(HabsimError):
     `time` is Unix seconds, `latitude` and `longitude` degrees, `altitude` metres: the last good position.
     """
 
-    def __init__(
-        self, message: str, time: float, latitude: float, longitude: float, altitude: float
-    ) -> None:
+    def __init__(self, message: str, time: float, latitude: float, longitude: float, altitude: float) -> None:
         where = {"time": time, "latitude": latitude, "longitude": longitude, "altitude": altitude}
         super().__init__(message, where)

@@ -25,12 +25,15 @@ LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
 GROUND_TOLERANCE = 0.01  # m
 MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
 
+# Columns of a table of launches.
+TIME, LATITUDE, LONGITUDE, ALTITUDE, ASCENT_RATE, DESCENT_RATE, EQUILIBRIUM_ALTITUDE, COAST_SECONDS, DRIFT = range(9)
+
 # What ends a phase, and what moves it vertically.
 END_ALTITUDE, END_DURATION, END_GROUND = 0, 1, 2
-CONSTANT_RATE, DRAG = 0, 1
+CONSTANT_RATE, DRAG_BALANCE = 0, 1
 
 # How a flight ended.
-LANDED, OUT_OF_TIME, BAD_WIND, TOO_LONG = 0, 1, 2, 3
+LANDED, LAUNCH_OUT_OF_TIME, OUT_OF_TIME, BAD_WIND, TOO_LONG = 0, 1, 2, 3, 4
 
 # What a flight met on its way, as bits.
 ABOVE_TOP_LEVEL, BELOW_BOTTOM_LEVEL, EARLY_GROUND = 1, 2, 4
@@ -43,13 +46,15 @@ class Winds(NamedTuple):
     """A wind field as the kernel reads it.
 
     `data` and `height` are addresses of the half-precision arrays (lat, lon, level, time, 2) and (lat, lon, level,
-    time); `height` is 0 when there is none. Without heights `c` is the logarithm of the pressure and `level_c` (level,)
-    that of each level; with heights `c` is minus the altitude and `level_c` minus the standard height of each level, to
-    which the file's differences are added. `c` ascends with the level index either way. `level_alt` (level,) m.
+    time); `height` is 0 when there is none. `start` is the first time, Unix seconds. Without heights `c` is the
+    logarithm of the pressure and `level_c` (level,) that of each level; with heights `c` is minus the altitude and
+    `level_c` minus the standard height of each level, to which the file's differences are added. `c` ascends with the
+    level index either way. `level_alt` (level,) m.
     """
 
     data: int
     height: int
+    start: float
     rows: int
     columns: int
     levels: int
@@ -132,10 +137,10 @@ def ground_at(ground, lat, lon):
 
 
 @_inlined
-def ground_at_each(ground, lat, lon, out):
-    """`ground_at` for arrays (n,)."""
-    for i in range(lat.size):
-        out[i] = ground_at(ground, lat[i], lon[i])
+def ground_at_each(ground, points, out):
+    """`ground_at` for points (2, n), latitudes and longitudes."""
+    for i in range(out.size):
+        out[i] = ground_at(ground, points[0, i], points[1, i])
 
 
 @_inlined
@@ -276,7 +281,7 @@ def _move_in_space(lat, lon, east, north, basis_lat, basis_lon):
 @_inlined
 def altitude_after(air, kind, rate, alt, fall, elapsed):
     """Altitude (m) after `elapsed` s of a phase that began at `alt`, whose drag-scaled altitude is `fall`."""
-    if kind == DRAG:
+    if kind == DRAG_BALANCE:
         return table_value(air.alt_of_fall, air.fall[0], air.fall_spacing, fall + rate * elapsed)
     return alt + rate * elapsed
 
@@ -284,7 +289,7 @@ def altitude_after(air, kind, rate, alt, fall, elapsed):
 @_inlined
 def time_to_altitude(air, kind, rate, alt, fall, target):
     """Seconds of a phase that began at `alt` until it is at `target` m; negative when that lies behind."""
-    if kind == DRAG:
+    if kind == DRAG_BALANCE:
         return (table_value(air.fall, air.bottom, air.spacing, target) - fall) / rate
     return (target - alt) / rate
 
@@ -348,44 +353,51 @@ def step_length(remaining, to_level, longest):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fly(
-    winds, air, ground, kinds, ends, launch, rates, limits, drift, direction, longest, landing, outcome, path, marks
-):
+def fly(winds, air, ground, chain, launches, direction, longest, landing, outcome, path, marks):
     """Fly a batch of n flights of p phases each.
 
-    `kinds` and `ends` (p,) say what moves each phase vertically and what ends it. `launch` (n, 4): time, lat, lon,
-    alt. `rates` and `limits` (n, p): vertical speed (m/s, at sea level with drag) and the altitude (m) or duration (s)
-    at which the phase ends. `drift` (n,): share of the wind the balloon follows. `direction` is 1, or -1 to fly
-    backwards in time. `longest` is the longest step, s.
+    `chain` (p, 5) whole numbers, one row a phase: what moves it vertically, the column of `launches` with its speed
+    (m/s, at sea level in drag balance) and the factor of that (-1, 0, 1), what ends it, and the column with the
+    altitude (m) or duration (s) at which it ends. `launches` (n, 9), time in Unix seconds. `direction` is 1.0, or -1.0
+    to fly backwards in time. `longest` is the longest step, s.
 
-    Fills `landing` (n, 4): time, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and what it
-    met as bits. The first m flights are written to `path` (m, capacity, 6): time, lat, lon, alt, u, v; `marks`
-    (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were kept.
+    Fills `landing` (n, 4): Unix seconds, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and
+    what it met as bits. The first m flights are written to `path` (m, capacity, 6): Unix seconds, lat, lon, alt, u, v;
+    `marks` (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were
+    kept.
     """
-    for flight in range(launch.shape[0]):
+    phases = chain.shape[0]
+    end_time = (winds.times - 1) * winds.interval
+    for flight in range(launches.shape[0]):
         recorded = flight < path.shape[0]
         points = 0
-        time, lat, lon, alt = launch[flight, 0], launch[flight, 1], launch[flight, 2], launch[flight, 3]
-        end_time = (winds.times - 1) * winds.interval
+        time = launches[flight, TIME] - winds.start
+        lat, alt = launches[flight, LATITUDE], launches[flight, ALTITUDE]
+        lon = launches[flight, LONGITUDE] % 360.0
+        drift = launches[flight, DRIFT]
         status = LANDED
+        if not 0.0 <= time <= end_time:
+            status = LAUNCH_OUT_OF_TIME
         met = 0
         steps = 0
         level = winds.levels // 2 - 1
         on_ground = False
-        for p in range(kinds.size):
+        for p in range(phases):
             if recorded:
                 marks[flight, p] = points
             if status != LANDED or on_ground:
                 continue
-            kind, rate = kinds[p], rates[flight, p]
+            kind, end = chain[p, 0], chain[p, 3]
+            rate = chain[p, 2] * launches[flight, chain[p, 1]]
+            limit = launches[flight, chain[p, 4]]
             fall = table_value(air.fall, air.bottom, air.spacing, alt)
             phase = (alt, fall)
             phase_time = time
             ahead = LEVEL_TOLERANCE if rate > 0.0 else -LEVEL_TOLERANCE if rate < 0.0 else 0.0
-            if ends[p] == END_DURATION:
-                duration = limits[flight, p]
-            elif ends[p] == END_ALTITUDE:
-                duration = max(time_to_altitude(air, kind, rate, alt, fall, limits[flight, p]), 0.0)
+            if end == END_DURATION:
+                duration = limit
+            elif end == END_ALTITUDE:
+                duration = max(time_to_altitude(air, kind, rate, alt, fall, limit), 0.0)
             else:
                 duration = max(time_to_altitude(air, kind, rate, alt, fall, LOWEST_GROUND), 0.0)
             elapsed = 0.0
@@ -395,7 +407,7 @@ def fly(
                 u, v, level, alt_above, alt_below = wind_at(winds, lat, lon, time, c, c_ahead, level)
                 if recorded:
                     if points < path.shape[1]:
-                        path[flight, points, 0] = time
+                        path[flight, points, 0] = winds.start + time
                         path[flight, points, 1] = lat
                         path[flight, points, 2] = lon
                         path[flight, points, 3] = alt
@@ -428,12 +440,12 @@ def fly(
                 near_ground = low < highest_near(ground, lat, lon)
                 if near_ground:
                     # At most one cell of the ground in a step, so that no mountain is stepped over.
-                    speed = drift[flight] * math.hypot(u, v) + 0.01
+                    speed = drift * math.hypot(u, v) + 0.01
                     length = min(length, max(EARTH_RADIUS * ground.row_step / DEGREES / speed, 1.0))
 
                 point = (lat, lon, alt, time, elapsed)
                 stage = (u, v, level)
-                lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift[flight])
+                lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
                 if not (math.isfinite(lat) and math.isfinite(lon)):
                     lat, lon = point[0], point[1]
                     status = BAD_WIND
@@ -443,24 +455,24 @@ def fly(
                 alt = altitude_after(air, kind, rate, phase[0], fall, after)
                 if near_ground and alt < ground_at(ground, lat, lon):
                     length = time_of_ground(
-                        winds, air, ground, kind, rate, phase, point, stage, length, direction, drift[flight]
+                        winds, air, ground, kind, rate, phase, point, stage, length, direction, drift
                     )
-                    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift[flight])
+                    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
                     alt = ground_at(ground, lat, lon)
                     after = point[4] + length
                     on_ground = True
-                    if ends[p] != END_GROUND:
+                    if end != END_GROUND:
                         met |= EARLY_GROUND
-                elif last and ends[p] == END_ALTITUDE:
-                    alt = limits[flight, p]
+                elif last and end == END_ALTITUDE:
+                    alt = limit
                 elapsed = after
                 time = phase_time + direction * elapsed
                 if time > end_time + 1e-6 or time < -1e-6:
                     status = OUT_OF_TIME
                     break
         if recorded:
-            marks[flight, kinds.size] = points
-        landing[flight, 0] = time
+            marks[flight, phases] = points
+        landing[flight, 0] = winds.start + time
         landing[flight, 1] = lat
         landing[flight, 2] = lon
         landing[flight, 3] = alt

@@ -8,11 +8,12 @@ every machine, more perturbations keep the first ones, and a new parameter does 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
+from habsim import kernels
 from habsim.classes import Launches
 
 MAX_ALTITUDE = 50000.0  # m
@@ -26,12 +27,12 @@ class Distribution:
     """How one parameter of a launch varies.
 
     `pieces` are (probability, low, high): with that probability the draw is uniform between low and high. The draw is
-    added to the value, or multiplies it where `factor`. `widest` is the largest half-width a request may ask for. The
-    `stream` number is the parameter's for ever.
+    added to the launch's `column`, or multiplies it where `factor`. `widest` is the largest half-width a request may
+    ask for. The `stream` number is the parameter's for ever.
     """
 
     stream: int
-    field: str
+    column: int
     pieces: tuple[tuple[float, float, float], ...]
     widest: float
     factor: bool = False
@@ -63,14 +64,14 @@ def _within(half_width: float) -> tuple[tuple[float, float, float], ...]:
 
 # By the name of the request's parameter.
 DISTRIBUTIONS: Mapping[str, Distribution] = {
-    "lat": Distribution(0, "latitude", _within(0.001), widest=1.0),
-    "lon": Distribution(1, "longitude", _within(0.001), widest=1.0),
-    "alt": Distribution(2, "altitude", _within(50.0), widest=5000.0),
-    "equil": Distribution(3, "equilibrium_altitude", _within(200.0), widest=10000.0),
-    "eqtime": Distribution(4, "coast_seconds", ((1.0, 0.9, 1.1),), widest=1.0, factor=True),
-    "asc": Distribution(5, "ascent_rate", _within(0.5), widest=10.0),
-    "desc": Distribution(6, "descent_rate", _within(0.5), widest=10.0),
-    "coeff": Distribution(7, "drift", ((0.9, 0.95, 1.0), (0.1, 0.9, 0.95)), widest=0.5, factor=True),
+    "lat": Distribution(0, kernels.LATITUDE, _within(0.001), widest=1.0),
+    "lon": Distribution(1, kernels.LONGITUDE, _within(0.001), widest=1.0),
+    "alt": Distribution(2, kernels.ALTITUDE, _within(50.0), widest=5000.0),
+    "equil": Distribution(3, kernels.EQUILIBRIUM_ALTITUDE, _within(200.0), widest=10000.0),
+    "eqtime": Distribution(4, kernels.COAST_SECONDS, ((1.0, 0.9, 1.1),), widest=1.0, factor=True),
+    "asc": Distribution(5, kernels.ASCENT_RATE, _within(0.5), widest=10.0),
+    "desc": Distribution(6, kernels.DESCENT_RATE, _within(0.5), widest=10.0),
+    "coeff": Distribution(7, kernels.DRIFT, ((0.9, 0.95, 1.0), (0.1, 0.9, 0.95)), widest=0.5, factor=True),
 }
 
 
@@ -85,17 +86,19 @@ def perturbed(launch: Launches, seed: int, count: int, distributions: Mapping[st
 
     Altitudes stay within 0..50000 m and the equilibrium altitude at or above the launch, speeds at or above 0.1 m/s.
     """
-    values = {field.name: np.repeat(getattr(launch, field.name), count + 1) for field in fields(Launches)}
+    table = np.repeat(launch.table, count + 1, axis=0)
+    copies = table[1:]
     for distribution in distributions.values():
-        draws = distribution.draw(seed, count)
-        value = values[distribution.field]
-        value[1:] = value[1:] * draws if distribution.factor else value[1:] + draws
-    copies = slice(1, None)
-    values["latitude"][copies] = np.clip(values["latitude"][copies], -90.0, 90.0)
-    values["altitude"][copies] = np.clip(values["altitude"][copies], 0.0, MAX_ALTITUDE)
-    values["equilibrium_altitude"][copies] = np.clip(
-        values["equilibrium_altitude"][copies], values["altitude"][copies], MAX_ALTITUDE
-    )
-    for speed in ("ascent_rate", "descent_rate"):
-        values[speed][copies] = np.maximum(values[speed][copies], MIN_SPEED)
-    return Launches(**values)
+        draws, value = distribution.draw(seed, count), copies[:, distribution.column]
+        if distribution.factor:
+            value *= draws
+        else:
+            value += draws
+    latitude, altitude = copies[:, kernels.LATITUDE], copies[:, kernels.ALTITUDE]
+    np.clip(latitude, -90.0, 90.0, out=latitude)
+    np.clip(altitude, 0.0, MAX_ALTITUDE, out=altitude)
+    top = copies[:, kernels.EQUILIBRIUM_ALTITUDE]
+    np.clip(top, altitude, MAX_ALTITUDE, out=top)
+    for column in (kernels.ASCENT_RATE, kernels.DESCENT_RATE):
+        np.maximum(copies[:, column], MIN_SPEED, out=copies[:, column])
+    return Launches(table)

@@ -8,36 +8,30 @@ reverse   backwards in time along an ascent, down to the ground where it began
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from habsim import kernels
 
-if TYPE_CHECKING:
-    from habsim.classes import Launches
-
-PerFlight = Callable[["Launches"], npt.NDArray[np.float64]]
-
 
 @dataclass(frozen=True)
 class Phase:
     """One link of a chain.
 
-    `kind` is the vertical model (`kernels.CONSTANT_RATE` or `DRAG`) with `rate` giving its speed (n,), m/s, positive
-    upwards along the direction of flight; `end` the terminator (`kernels.END_*`) with `limit` giving its altitude (m)
-    or duration (s), (n,).
+    `vertical` is the vertical model (`kernels.CONSTANT_RATE` or `DRAG_BALANCE`), its speed `factor` times the launch's
+    column `rate`, m/s upwards along the direction of flight. `end` is the terminator (`kernels.END_*`), which looks at
+    the launch's column `limit`: an altitude in m or a duration in s.
     """
 
     name: str
-    kind: int
-    rate: PerFlight
+    vertical: int
+    rate: int
+    factor: int
     end: int
-    limit: PerFlight
+    limit: int
 
 
 @dataclass(frozen=True)
@@ -49,43 +43,19 @@ class Profile:
     direction: float = 1.0
 
     @cached_property
-    def kinds(self) -> npt.NDArray[np.int64]:
-        return np.array([phase.kind for phase in self.phases], np.int64)
-
-    @cached_property
-    def ends(self) -> npt.NDArray[np.int64]:
-        return np.array([phase.end for phase in self.phases], np.int64)
+    def chain(self) -> npt.NDArray[np.int64]:
+        """The phases as `kernels.fly` reads them, (phases, 5)."""
+        return np.array([(p.vertical, p.rate, p.factor, p.end, p.limit) for p in self.phases], np.int64)
 
 
-def _zero(launches: Launches) -> npt.NDArray[np.float64]:
-    return np.zeros(len(launches))
+_STEADY, _DRAG = kernels.CONSTANT_RATE, kernels.DRAG_BALANCE
+_UP, _DOWN, _TOP = kernels.ASCENT_RATE, kernels.DESCENT_RATE, kernels.EQUILIBRIUM_ALTITUDE
 
-
-def _ascent_rate(launches: Launches) -> npt.NDArray[np.float64]:
-    return launches.ascent_rate
-
-
-def _descent_rate(launches: Launches) -> npt.NDArray[np.float64]:
-    return -launches.descent_rate
-
-
-def _backwards_ascent_rate(launches: Launches) -> npt.NDArray[np.float64]:
-    return -launches.ascent_rate
-
-
-def _equilibrium_altitude(launches: Launches) -> npt.NDArray[np.float64]:
-    return launches.equilibrium_altitude
-
-
-def _coast_seconds(launches: Launches) -> npt.NDArray[np.float64]:
-    return launches.coast_seconds
-
-
-ASCENT = Phase("ascent", kernels.CONSTANT_RATE, _ascent_rate, kernels.END_ALTITUDE, _equilibrium_altitude)
-COAST = Phase("coast", kernels.CONSTANT_RATE, _zero, kernels.END_DURATION, _coast_seconds)
-DESCENT = Phase("descent", kernels.CONSTANT_RATE, _descent_rate, kernels.END_GROUND, _zero)
-PARACHUTE = Phase("descent", kernels.DRAG, _descent_rate, kernels.END_GROUND, _zero)
-ASCENT_BACKWARDS = Phase("ascent", kernels.CONSTANT_RATE, _backwards_ascent_rate, kernels.END_GROUND, _zero)
+ASCENT = Phase("ascent", _STEADY, _UP, 1, kernels.END_ALTITUDE, _TOP)
+COAST = Phase("coast", _STEADY, _UP, 0, kernels.END_DURATION, kernels.COAST_SECONDS)
+DESCENT = Phase("descent", _STEADY, _DOWN, -1, kernels.END_GROUND, _TOP)
+PARACHUTE = Phase("descent", _DRAG, _DOWN, -1, kernels.END_GROUND, _TOP)
+ASCENT_BACKWARDS = Phase("ascent", _STEADY, _UP, -1, kernels.END_GROUND, _TOP)
 
 PROFILES = {
     profile.name: profile
