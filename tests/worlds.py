@@ -16,7 +16,7 @@ from habsim import atmosphere
 from habsim.classes import Launches, WindField
 from settings import Settings
 
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating[Any]]
 
 # Latitude and longitude (degrees), pressure (hPa) and time since the start (s), broadcast, to a wind component (m/s).
 Flow = Callable[[Floats, Floats, Floats, Floats], tuple[npt.ArrayLike, npt.ArrayLike]]
