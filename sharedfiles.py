@@ -132,7 +132,7 @@ def is_locked(path: Path) -> bool:
 
 
 def prune(folder: Path, *, keep: int, max_age_seconds: float, now: float) -> None:
-    """Remove files of `folder` that are older than `max_age_seconds` (by Unix time `now`) or beyond the newest `keep`."""
+    """Remove files of `folder` older than `max_age_seconds` at Unix time `now`, or beyond the newest `keep`."""
     found = []
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):

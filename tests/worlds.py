@@ -45,7 +45,7 @@ def sample(
     degrees: float = 5.0,
     times: int = 5,
     interval: float = 21600.0,
-    height: Callable[[Floats, Floats, Floats, Floats], npt.ArrayLike] | None = None,
+    height: Callable[[Floats, Floats, Floats, Floats], Floats] | None = None,
     start: float = START,
     name: str = "test",
 ) -> WindField:
