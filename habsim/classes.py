@@ -17,7 +17,7 @@ from habsim.profiles import PROFILES, Profile
 Floats = npt.NDArray[np.float64]
 
 # Steps end at every level and are at most this long. Measured in bench/accuracy.py.
-DEFAULT_STEP_SECONDS = 240.0
+DEFAULT_STEP_SECONDS = 150.0
 _PATH_CAPACITY = 512  # points; a longer path is flown again with room for all of it
 
 
@@ -246,7 +246,12 @@ def air() -> kernels.Air:
     fall = atmosphere.fall_altitude(heights)
     even_fall = np.arange(fall[0], fall[-1], fall_spacing)
     return kernels.Air(
-        bottom, spacing, atmosphere.log_pressure(heights), fall, fall_spacing, np.interp(even_fall, fall, heights)
+        bottom,
+        1.0 / spacing,
+        atmosphere.log_pressure(heights),
+        fall,
+        1.0 / fall_spacing,
+        np.interp(even_fall, fall, heights),
     )
 
 

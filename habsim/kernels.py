@@ -18,10 +18,11 @@ from habsim.halffloat import weighted_sum
 
 EARTH_RADIUS = 6371009.0  # m, mean radius (2a + b) / 3 of WGS 84
 DEGREES = 180.0 / math.pi
-POLAR_CAP = 80.0  # degrees: beyond it steps are taken in three dimensions, where longitude is not singular
+POLAR_CAP = 70.0  # degrees: beyond it steps are taken in three dimensions, where meridians do not converge
 HIGHEST_GROUND = 8900.0  # m, above every mountain
 LOWEST_GROUND = -500.0  # m, below every shore
 LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
+SCALE_HEIGHT_INVERSE = 1.0 / 7000.0  # 1/m: the logarithm of the pressure falls about this much in a metre
 GROUND_TOLERANCE = 0.01  # m
 MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
 
@@ -80,17 +81,17 @@ class Ground(NamedTuple):
 
 
 class Air(NamedTuple):
-    """Tables of the standard atmosphere over altitude, from `bottom` m in steps of `spacing` m.
+    """Tables of the standard atmosphere over altitude, from `bottom` m with `per_metre` entries in a metre.
 
     `fall` is the drag-scaled altitude, the integral of sqrt(rho / rho0) dz: an object that falls with constant drag
-    crosses it at its sea-level speed. `alt_of_fall` is its inverse, from fall[0] in steps of `fall_spacing`.
+    crosses it at its sea-level speed. `alt_of_fall` is its inverse, from fall[0], `per_fall_metre` entries in a metre.
     """
 
     bottom: float
-    spacing: float
+    per_metre: float
     log_pressure: Floats
     fall: Floats
-    fall_spacing: float
+    per_fall_metre: float
     alt_of_fall: Floats
 
 
@@ -103,9 +104,12 @@ _blend_heights = weighted_sum(lanes=2, terms=4)
 
 
 @_inlined
-def table_value(table, first, spacing, x):
-    """`table` read linearly at `x`, its first entry at `first`, the last ones kept beyond its ends."""
-    position = (x - first) / spacing
+def table_value(table, first, per_entry, x):
+    """`table` read linearly at `x`, its first entry at `first`, `per_entry` the inverse of its spacing.
+
+    Beyond the ends the outermost entries hold.
+    """
+    position = (x - first) * per_entry
     if position <= 0.0:
         return table[0]
     index = int(position)
@@ -153,7 +157,7 @@ def highest_near(ground, lat, lon):
 def vertical_coordinate(winds, air, alt):
     if winds.height != 0:
         return -alt
-    return table_value(air.log_pressure, air.bottom, air.spacing, alt)
+    return table_value(air.log_pressure, air.bottom, air.per_metre, alt)
 
 
 @_inlined
@@ -282,7 +286,7 @@ def _move_in_space(lat, lon, east, north, basis_lat, basis_lon):
 def altitude_after(air, kind, rate, alt, fall, elapsed):
     """Altitude (m) after `elapsed` s of a phase that began at `alt`, whose drag-scaled altitude is `fall`."""
     if kind == DRAG_BALANCE:
-        return table_value(air.alt_of_fall, air.fall[0], air.fall_spacing, fall + rate * elapsed)
+        return table_value(air.alt_of_fall, air.fall[0], air.per_fall_metre, fall + rate * elapsed)
     return alt + rate * elapsed
 
 
@@ -290,30 +294,30 @@ def altitude_after(air, kind, rate, alt, fall, elapsed):
 def time_to_altitude(air, kind, rate, alt, fall, target):
     """Seconds of a phase that began at `alt` until it is at `target` m; negative when that lies behind."""
     if kind == DRAG_BALANCE:
-        return (table_value(air.fall, air.bottom, air.spacing, target) - fall) / rate
+        return (table_value(air.fall, air.bottom, air.per_metre, target) - fall) / rate
     return (target - alt) / rate
 
 
 @_inlined
 def step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift):
-    """One explicit midpoint step of `length` s. Returns latitude and longitude.
+    """One explicit midpoint step of `length` s. Returns latitude, longitude, altitude and `c` at its end.
 
-    `phase` is (alt, fall) at its begin, `point` (lat, lon, alt, time, elapsed) at the step's, `stage` (u, v, level)
+    `phase` is (alt, fall) at its begin, `point` (lat, lon, alt, c, time, elapsed) at the step's, `stage` (u, v, level)
     the wind there. The wind is linear in `c` within a layer, so it is taken at the mean of `c` over the step
     (Simpson's rule), which removes the error of the vertical motion; what is left is second order in the drift.
     """
-    lat, lon, alt, time, elapsed = point
+    lat, lon, alt, c, time, elapsed = point
     u, v, level = stage
     middle_alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed + 0.5 * length)
     end_alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed + length)
-    c = vertical_coordinate(winds, air, middle_alt)
-    c_ends = vertical_coordinate(winds, air, alt) + vertical_coordinate(winds, air, end_alt)
-    c_mean = (c_ends + 4.0 * c) / 6.0
+    end_c = vertical_coordinate(winds, air, end_alt)
+    mean_c = (c + 4.0 * vertical_coordinate(winds, air, middle_alt) + end_c) * (1.0 / 6.0)
     half = 0.5 * length * direction * drift
     middle_lat, middle_lon = move(lat, lon, u * half, v * half, EARTH_RADIUS + alt, lat, lon)
-    u, v, level, _, _ = wind_at(winds, middle_lat, middle_lon, time + 0.5 * length * direction, c_mean, c, level)
+    u, v, level, _, _ = wind_at(winds, middle_lat, middle_lon, time + 0.5 * length * direction, mean_c, mean_c, level)
     whole = length * direction * drift
-    return move(lat, lon, u * whole, v * whole, EARTH_RADIUS + middle_alt, middle_lat, middle_lon)
+    lat, lon = move(lat, lon, u * whole, v * whole, EARTH_RADIUS + middle_alt, middle_lat, middle_lon)
+    return lat, lon, end_alt, end_c
 
 
 @_inlined
@@ -324,16 +328,15 @@ def time_of_ground(winds, air, ground, kind, rate, phase, point, stage, length, 
     exact as a step.
     """
     early, late = 0.0, length
-    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
-    end_alt = altitude_after(air, kind, rate, phase[0], phase[1], point[4] + length)
+    lat, lon, alt, _ = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
     above = max(point[2] - ground_at(ground, point[0], point[1]), 0.0)
-    under = end_alt - ground_at(ground, lat, lon)
+    under = alt - ground_at(ground, lat, lon)
     for _ in range(60):
         if late - early < 1e-4 or above - under < 1e-9:
             break
         middle = early + (late - early) * above / (above - under)
-        lat, lon = step_from(winds, air, kind, rate, phase, point, stage, middle, direction, drift)
-        height = altitude_after(air, kind, rate, phase[0], phase[1], point[4] + middle) - ground_at(ground, lat, lon)
+        lat, lon, alt, _ = step_from(winds, air, kind, rate, phase, point, stage, middle, direction, drift)
+        height = alt - ground_at(ground, lat, lon)
         if abs(height) < GROUND_TOLERANCE:
             return middle
         if height > 0.0:
@@ -390,10 +393,13 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
             kind, end = chain[p, 0], chain[p, 3]
             rate = chain[p, 2] * launches[flight, chain[p, 1]]
             limit = launches[flight, chain[p, 4]]
-            fall = table_value(air.fall, air.bottom, air.spacing, alt)
+            fall = table_value(air.fall, air.bottom, air.per_metre, alt)
             phase = (alt, fall)
             phase_time = time
-            ahead = LEVEL_TOLERANCE if rate > 0.0 else -LEVEL_TOLERANCE if rate < 0.0 else 0.0
+            # A little further on the way, in `c`, which falls with altitude.
+            ahead = LEVEL_TOLERANCE * (1.0 if winds.height != 0 else SCALE_HEIGHT_INVERSE)
+            ahead *= -1.0 if rate > 0.0 else 1.0 if rate < 0.0 else 0.0
+            c = vertical_coordinate(winds, air, alt)
             if end == END_DURATION:
                 duration = limit
             elif end == END_ALTITUDE:
@@ -402,9 +408,7 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                 duration = max(time_to_altitude(air, kind, rate, alt, fall, LOWEST_GROUND), 0.0)
             elapsed = 0.0
             while True:
-                c = vertical_coordinate(winds, air, alt)
-                c_ahead = vertical_coordinate(winds, air, alt + ahead)
-                u, v, level, alt_above, alt_below = wind_at(winds, lat, lon, time, c, c_ahead, level)
+                u, v, level, alt_above, alt_below = wind_at(winds, lat, lon, time, c, c + ahead, level)
                 if recorded:
                     if points < path.shape[1]:
                         path[flight, points, 0] = winds.start + time
@@ -443,23 +447,22 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                     speed = drift * math.hypot(u, v) + 0.01
                     length = min(length, max(EARTH_RADIUS * ground.row_step / DEGREES / speed, 1.0))
 
-                point = (lat, lon, alt, time, elapsed)
+                point = (lat, lon, alt, c, time, elapsed)
                 stage = (u, v, level)
-                lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
+                lat, lon, alt, c = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
                 if not (math.isfinite(lat) and math.isfinite(lon)):
-                    lat, lon = point[0], point[1]
+                    lat, lon, alt = point[0], point[1], point[2]
                     status = BAD_WIND
                     break
                 last = length >= duration - elapsed - 1e-9
                 after = duration if last else elapsed + length
-                alt = altitude_after(air, kind, rate, phase[0], fall, after)
                 if near_ground and alt < ground_at(ground, lat, lon):
                     length = time_of_ground(
                         winds, air, ground, kind, rate, phase, point, stage, length, direction, drift
                     )
-                    lat, lon = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
+                    lat, lon, alt, c = step_from(winds, air, kind, rate, phase, point, stage, length, direction, drift)
                     alt = ground_at(ground, lat, lon)
-                    after = point[4] + length
+                    after = point[5] + length
                     on_ground = True
                     if end != END_GROUND:
                         met |= EARLY_GROUND
