@@ -7,7 +7,7 @@ HABSIM_DATA_DIR ?= data
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
-.PHONY: run setup setup-dev setup-downloader demo test check bench soak clean
+.PHONY: run setup setup-dev setup-downloader demo convert test check bench soak clean
 
 run: setup
 	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
@@ -21,6 +21,10 @@ setup-dev: setup $(VENV)/dev.stamp
 
 demo: setup
 	@$(PY) -m scripts.demo_cycle --bucket $(BUCKET)
+
+# For example: make convert FILES="gfs.grib2" TO=data/gfs STEADY_HOURS=24
+convert: setup-downloader
+	@$(PY) -m scripts.convert_grib $(FILES) --bucket $(TO) $(if $(STEADY_HOURS),--steady-hours $(STEADY_HOURS))
 
 test: setup-dev check
 	$(PY) -m pytest -n 2 --dist worksteal
