@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
+from gunicorn import util
 from gunicorn.glogging import Logger
 
 from settings import Settings
@@ -33,11 +36,9 @@ loglevel = "info"
 accesslog = "-"
 access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(M)sms'
 
-# prometheus_client reads it when it is imported.
-_metrics_dir = _settings.data_dir / "metrics"
-os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(_metrics_dir)
-shutil.rmtree(_metrics_dir, ignore_errors=True)
-_metrics_dir.mkdir(parents=True)
+# prometheus_client reads it when it is imported. It maps the files there, and on a full disk the first write to a new
+# page of a mapped file kills the process: they are kept in memory.
+os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="habsim-metrics-", dir=worker_tmp_dir)
 
 _POLLED = ("/sim/progress", "/sim/status", "/health", "/ready", "/metrics")
 
@@ -51,6 +52,21 @@ class AccessLogWithoutPolls(Logger):
 
 
 logger_class = AccessLogWithoutPolls
+
+
+def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
+    body = json.dumps({"error": message or reason, "details": None}).encode()
+    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    util.write_nonblock(sock, f"{head}Connection: close\r\n\r\n".encode("latin1") + body)
+
+
+# What gunicorn refuses before the application sees it, such as an over-long address, has the error shape too.
+util.write_error = _write_error
+
+
+def on_exit(_server: Arbiter) -> None:
+    """The metrics go with the server."""
+    shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 def child_exit(_server: Arbiter, worker: Any) -> None:

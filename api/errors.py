@@ -51,14 +51,22 @@ class ErrorShape(BaseModel):
     details: dict[str, Any] | None = None
 
 
+# What every route can answer besides its result, for the description of the API.
+RESPONSES: dict[int | str, type[BaseModel] | dict[Any, Any] | None] = dict.fromkeys(
+    (400, 401, 404, 429, 500, 503), ErrorShape
+)
+
+
 def status_of(error: HabsimError) -> int:
     return next(status for kind, status in STATUS.items() if isinstance(error, kind))
 
 
-def error_response(status: int, message: str, details: dict[str, Any] | None = None) -> Response:
+def error_response(
+    status: int, message: str, details: dict[str, Any] | None = None, *, in_flight: bool = False
+) -> Response:
     """The one shape `{"error", "details"}`; the Tawhiri route has Tawhiri's."""
     if request.path == tawhiri_shape.PATH:
-        return json_response(tawhiri_shape.error(status, message), status)
+        return json_response(tawhiri_shape.error(status, message, in_flight=in_flight), status)
     return json_response({"error": message, "details": details}, status)
 
 
@@ -77,7 +85,7 @@ def _habsim_error(error: HabsimError) -> Response:
     details = error.details
     if status == 500:
         details = {**(details or {}), "request_id": g.get("request_id")}
-    response = error_response(status, error.message, details)
+    response = error_response(status, error.message, details, in_flight=isinstance(error, FlightError))
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     elif status == 503:
@@ -88,8 +96,8 @@ def _habsim_error(error: HabsimError) -> Response:
 def _http_error(error: HTTPException) -> Response:
     status = error.code or 500
     messages = {
-        404: f"there is no {request.path}",
-        405: f"{request.path} does not take {request.method}",
+        404: f"there is no {_shortened(request.path)}",
+        405: f"{_shortened(request.path)} does not take {request.method}",
         413: "the body of the request is too large",
         414: "the address of the request is too long",
     }
@@ -128,13 +136,13 @@ def _sentence(name: str, error: ErrorDetails) -> str:
         case "missing":
             return f"{name} is missing"
         case "greater_than_equal":
-            return f"{value}, it must be at least {context['ge']:g}"
+            return f"{value}, it must be at least {_limit(context['ge'])}"
         case "greater_than":
-            return f"{value}, it must be more than {context['gt']:g}"
+            return f"{value}, it must be more than {_limit(context['gt'])}"
         case "less_than_equal":
-            return f"{value}, it must be at most {context['le']:g}"
+            return f"{value}, it must be at most {_limit(context['le'])}"
         case "less_than":
-            return f"{value}, it must be less than {context['lt']:g}"
+            return f"{value}, it must be less than {_limit(context['lt'])}"
         case "literal_error":
             return f"{value}, it must be {context['expected']}"
         case "string_pattern_mismatch":
@@ -143,6 +151,11 @@ def _sentence(name: str, error: ErrorDetails) -> str:
             return f"{name}: {context['error']}" if name else str(context["error"])
         case _:
             return f"{value}: {error['msg']}"
+
+
+def _limit(value: float) -> str:
+    """The number in full, without an exponent."""
+    return f"{value:.10f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
 def _shortened(value: object) -> str:

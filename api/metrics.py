@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.multiprocess import MultiProcessCollector
 
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -44,9 +45,10 @@ class Metrics:
             g.began = time.perf_counter()
 
         def end(response: Response) -> Response:
-            # The rule, not the path: a path can hold anything, and every new label is a new series.
+            # The rule, not the path, and known methods: a client can invent both, and a new label is a new series.
             route = request.url_rule.rule if request.url_rule is not None else "none"
-            self.requests.labels(route, request.method, response.status_code).inc()
+            method = request.method if request.method in _METHODS else "other"
+            self.requests.labels(route, method, response.status_code).inc()
             if "began" in g:
                 self.seconds.labels(route).observe(time.perf_counter() - g.began)
             return response

@@ -19,7 +19,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 MAX_VALUE_LENGTH = 64
 REQUEST_ID = r"^[A-Za-z0-9_-]{1,64}$"
-CYCLE = r"^\d{10}$"
+CYCLE = r"^[0-9]{10}$"
 PERTURB = "perturb."
 
 
@@ -152,10 +152,11 @@ class EnsembleQuery(LaunchQuery):
             distribution = DISTRIBUTIONS.get(parameter)
             if distribution is None:
                 raise ValueError(f"{_quoted(name)} is unknown; parameters are {', '.join(DISTRIBUTIONS)}")
-            _plain_number(text)
+            if not _NUMBER.fullmatch(text):
+                raise ValueError(f"{name} is {_quoted(text)}, which is not a number")
             width = float(text)
             if not 0.0 <= width <= distribution.widest:
-                raise ValueError(f"{name} is {width:g}, it must be 0..{distribution.widest:g}")
+                raise ValueError(f"{name} is {_quoted(text)}, it must be 0..{distribution.widest:g}")
             found[parameter] = width
         return found
 

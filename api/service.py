@@ -9,36 +9,34 @@ import flask_openapi3_swagger
 from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
 from flask_openapi3 import APIBlueprint, OpenAPI, Tag
 
+from api import errors
 from api.formats import rfc3339
-from api.json import json_response
-from api.services import services
+from api.json import described, json_response
+from api.services import services, some_simulator
 from habsim.errors import HabsimError, UnavailableError
 
 TAG = Tag(name="Service", description="Probes and metrics")
-api = APIBlueprint("service", __name__, abp_tags=[TAG])
+api = APIBlueprint("service", __name__, abp_tags=[TAG], abp_responses=errors.RESPONSES)
 pages = Blueprint("pages", __name__)
 
 _SWAGGER = Path(flask_openapi3_swagger.__file__).parent / "templates" / "swagger"
 
 
-@api.get("/health", summary="The process is alive")
+@api.get("/health", summary="The process is alive", responses=described("`{status}`"))
 def health() -> Response:
     return json_response({"status": "ok"})
 
 
-@api.get("/ready", summary="A cycle can be flown")
+@api.get("/ready", summary="A cycle can be flown", responses=described("`{status, cycle}`"))
 def ready() -> Response:
-    """200 when the current cycle's first member can be opened, else 503 with what to do."""
+    """200 when a member of the current cycle can be opened, else 503 with what to do."""
     orchestrator = services().orchestrator
     cycle = orchestrator.cycles.current()
-    try:
-        orchestrator.simulator(cycle, cycle.members[0])
-    except HabsimError as error:
-        raise UnavailableError(error.message) from error
+    some_simulator(orchestrator, cycle)
     return json_response({"status": "ready", "cycle": cycle.name})
 
 
-@api.get("/metrics", summary="Metrics for Prometheus")
+@api.get("/metrics", summary="Metrics for Prometheus", responses=described("Text exposition format", "text/plain"))
 def metrics() -> Response:
     service = services()
     try:
@@ -55,7 +53,7 @@ def home() -> str:
     orchestrator = services().orchestrator
     try:
         cycle = orchestrator.cycles.current()
-        field = orchestrator.simulator(cycle, cycle.members[0]).field
+        field = some_simulator(orchestrator, cycle).field
     except HabsimError as error:
         return render_template("home.html", cycle=None, problem=error.message)
     # An hour into what the winds cover, or now: a launch that the links on the page can fly.

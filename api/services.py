@@ -13,6 +13,9 @@ from typing import cast
 from flask import current_app
 
 from api.metrics import Metrics
+from gefs import Cycle
+from habsim.classes import Simulator
+from habsim.errors import HabsimError, UnavailableError
 from settings import Settings
 from simulate import MAX_OPEN_MEMBERS, Orchestrator
 
@@ -54,6 +57,17 @@ class Services:
             if entry.name.endswith(".npz")
         ]
         return len(files), sum(entry.stat().st_size for entry in files)
+
+
+def some_simulator(orchestrator: Orchestrator, cycle: Cycle) -> Simulator:
+    """That of the first member of `cycle` that can be flown. Raises UnavailableError when none can."""
+    problem = "it has no members"
+    for member in cycle.members:
+        try:
+            return orchestrator.simulator(cycle, member)
+        except HabsimError as error:
+            problem = error.message
+    raise UnavailableError(f"no member of cycle {cycle.name} can be flown: {problem}")
 
 
 def services() -> Services:

@@ -49,6 +49,8 @@ def install(app: Flask, settings: Settings) -> None:
 def _require_login() -> BaseResponse | None:
     if request.endpoint in OPEN_ENDPOINTS or session.get("signed_in") is True or _has_valid_token():
         return None
+    if request.method == "OPTIONS":
+        return None  # a browser asks whether it may send the token before it sends it
     if request.method == "GET" and request.accept_mimetypes.best == "text/html":
         return redirect(url_for("session.login", next=request.full_path.rstrip("?")))
     response = error_response(401, "sign in at /login, or send Authorization: Bearer <token>")
@@ -78,7 +80,7 @@ def login() -> str | BaseResponse | tuple[str, int]:
     if request.method == "GET" or password is None:
         return redirect(url_for("pages.home")) if password is None else render_template("login.html", wrong=False)
     given = _given_password()
-    if not hmac.compare_digest(given.encode(), password.get_secret_value().encode()):
+    if not hmac.compare_digest(_bytes(given), _bytes(password.get_secret_value())):
         log.warning("failed login from %s", request.remote_addr)
         if request.is_json:
             return error_response(401, "wrong password")
@@ -89,6 +91,11 @@ def login() -> str | BaseResponse | tuple[str, int]:
     session.permanent = True
     session["signed_in"] = True
     return redirect(_local(request.args.get("next", "")))
+
+
+def _bytes(text: str) -> bytes:
+    # JSON can hold half of a surrogate pair, which no text encoding takes.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _given_password() -> str:

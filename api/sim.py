@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,21 +11,25 @@ import orjson
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 
-from api import formats
-from api.json import json_response
+from api import errors, formats
+from api.json import described, json_response
 from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
-from api.services import Services, services
+from api.services import Services, services, some_simulator
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
 from habsim.errors import HabsimError, NotFoundError
-from simulate import Ensemble, Provenance, result_key
+from simulate import Ensemble, Orchestrator, Provenance, result_key
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
-api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG])
+api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
 
 
-@api.get("/singlezpb", summary="One flight with one member")
+@api.get(
+    "/singlezpb",
+    summary="One flight with one member",
+    responses=described("The flight", *(form.media_type for form in formats.FORMATS.values())),
+)
 def singlezpb(query: SingleQuery) -> Response:
     """`[[ascent], [coast], [descent]]` of points `[timestamp, lat, lon, alt, u_wind, v_wind, 0, 0]`.
 
@@ -52,7 +57,7 @@ def singlezpb(query: SingleQuery) -> Response:
     return with_provenance(response, provenance, trajectory.warnings)
 
 
-@api.get("/spaceshot", summary="All members, with Monte Carlo")
+@api.get("/spaceshot", summary="All members, with Monte Carlo", responses=described("Paths, landings, statistics"))
 def spaceshot(query: EnsembleQuery) -> Response:
     """Paths of all members, landings with perturbations, their statistics and contours.
 
@@ -62,20 +67,21 @@ def spaceshot(query: EnsembleQuery) -> Response:
     orchestrator = service.orchestrator
     ask, request_id = query.ensemble(), query.id()
 
-    def compute(cycle: Cycle) -> bytes:
+    def compute(cycle: Cycle) -> tuple[bytes, str]:
         # The convention of longitudes follows the number as given, which `ask` holds too.
         key = result_key(cycle.name, cycle.version, ask, request_id, service.ground_version)
-        return orchestrator.once(
+        body = orchestrator.once(
             request_id,
             key,
             len(cycle.members),
             ask.perturbations,
             lambda progress: ensemble_json(orchestrator.ensemble(ask, cycle, progress), request_id, query.lon),
         )
+        return body, cycle.name
 
-    body = orchestrator.on_cycle(query.cycle, compute)
+    body, cycle = orchestrator.on_cycle(query.cycle, compute)
     service.metrics.ensembles.inc()
-    return Response(body, mimetype="application/json")
+    return _on_cycle(Response(body, mimetype="application/json"), cycle)
 
 
 def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -> bytes:
@@ -89,6 +95,8 @@ def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -
     longitudes = np.round(_conventional(landings[:, 1], asked_longitude), 7).tolist()
     rows = zip(latitudes, longitudes, *landings[:, 2:4].astype(int).T.tolist(), landings[:, 4].tolist(), strict=True)
     statistics = ensemble.statistics.to_dict()
+    mean = statistics["mean"]
+    mean["lon"] = round(_conventional(mean["lon"] % 360.0, asked_longitude), 7)
     content = {
         "paths": paths,
         "heatmap_data": [
@@ -107,7 +115,7 @@ def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-@api.get("/progress", summary="Progress of an ensemble")
+@api.get("/progress", summary="Progress of an ensemble", responses=described("How much is done"))
 def progress(query: ProgressQuery) -> Response:
     state = services().orchestrator.progress(query.request_id)
     if state is None:
@@ -115,66 +123,73 @@ def progress(query: ProgressQuery) -> Response:
     return json_response(state)
 
 
-@api.get("/progress-stream", summary="Progress of an ensemble as Server-Sent Events")
+@api.get(
+    "/progress-stream",
+    summary="Progress of an ensemble as Server-Sent Events",
+    responses=described("An event per change, each as `/sim/progress` answers", "text/event-stream"),
+)
 def stream(query: ProgressQuery) -> Response:
     return progress_stream(services(), query.request_id)
 
 
-@api.get("/elev", summary="Ground elevation")
+@api.get("/elev", summary="Ground elevation", responses=described("`{elevation}` in m"))
 def elev(query: PlaceQuery) -> Response:
     elevation = float(services().orchestrator.ground.at(query.lat, query.lon % 360.0))
     return json_response({"elevation": round(elevation, 1)})
 
 
-@api.get("/wind", summary="Wind at a point, one member")
+@api.get("/wind", summary="Wind at a point, one member", responses=described("`{u, v, speed, direction}`"))
 def wind(query: MemberWindQuery) -> Response:
-    service = services()
-    cycle = service.orchestrator.cycles.current()
-    simulator = service.orchestrator.simulator(cycle, query.model)
-    u, v = simulator.wind(query.timestamp, Location(query.lat, query.lon, query.alt))
-    response = json_response(_wind_of(u, v))
-    response.headers["X-HABSIM-Cycle"] = cycle.name
-    return response
-
-
-@api.get("/windensemble", summary="Wind at a point, all members")
-def windensemble(query: WindQuery) -> Response:
-    service = services()
-    cycle = service.orchestrator.cycles.current()
+    orchestrator = services().orchestrator
     place = Location(query.lat, query.lon, query.alt)
+
+    def read(cycle: Cycle) -> tuple[dict[str, float], str]:
+        return _wind_of(*orchestrator.simulator(cycle, query.model).wind(query.timestamp, place)), cycle.name
+
+    content, cycle = orchestrator.on_cycle(None, read)
+    return _on_cycle(json_response(content), cycle)
+
+
+@api.get("/windensemble", summary="Wind at a point, all members", responses=described("Each member, mean and spread"))
+def windensemble(query: WindQuery) -> Response:
+    orchestrator = services().orchestrator
+    place = Location(query.lat, query.lon, query.alt)
+    content = orchestrator.on_cycle(None, lambda cycle: _wind_of_members(orchestrator, cycle, query.timestamp, place))
+    return _on_cycle(json_response(content), content["cycle"])
+
+
+def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, place: Location) -> dict[str, Any]:
     winds: dict[int, tuple[float, float]] = {}
     failed: dict[int, HabsimError] = {}
     for member in cycle.members:
         try:
-            winds[member] = service.orchestrator.simulator(cycle, member).wind(query.timestamp, place)
+            winds[member] = orchestrator.simulator(cycle, member).wind(time, place)
         except HabsimError as error:
             failed[member] = error
     if not winds:
         raise next(iter(failed.values()))
     table = np.array(list(winds.values()))
     mean, spread = table.mean(axis=0), table.std(axis=0)
-    return json_response(
-        {
-            "cycle": cycle.name,
-            "members": [{"model": member, **_wind_of(u, v)} for member, (u, v) in winds.items()],
-            "failed_members": [{"model_id": member, "reason": error.message} for member, error in failed.items()],
-            "mean": _wind_of(*mean.tolist()),
-            "spread": {"u": round(float(spread[0]), 3), "v": round(float(spread[1]), 3)},
-        }
-    )
+    return {
+        "cycle": cycle.name,
+        "members": [{"model": member, **_wind_of(u, v)} for member, (u, v) in winds.items()],
+        "failed_members": [{"model_id": member, "reason": error.message} for member, error in failed.items()],
+        "mean": _wind_of(*mean.tolist()),
+        "spread": {"u": round(float(spread[0]), 3), "v": round(float(spread[1]), 3)},
+    }
 
 
-@api.get("/models", summary="Members of the current cycle")
+@api.get("/models", summary="Members of the current cycle", responses=described("`{models}`"))
 def models() -> Response:
     return json_response({"models": list(services().orchestrator.cycles.current().members)})
 
 
-@api.get("/which", summary="The current cycle")
+@api.get("/which", summary="The current cycle", responses=described("`{gefs}`"))
 def which() -> Response:
     return json_response({"gefs": services().orchestrator.cycles.current().name})
 
 
-@api.get("/status", summary="State of the service")
+@api.get("/status", summary="State of the service", responses=described("What runs on what"))
 def status() -> Response:
     service = services()
     orchestrator = service.orchestrator
@@ -195,7 +210,7 @@ def status() -> Response:
     )
 
 
-@api.get("/cache-status", summary="What is kept")
+@api.get("/cache-status", summary="What is kept", responses=described("Sizes of the caches"))
 def cache_status() -> Response:
     service = services()
     orchestrator = service.orchestrator
@@ -220,12 +235,14 @@ def refresh() -> Response:
     return json_response({"gefs": cycle.name, "members": len(cycle.members), "product": cycle.product})
 
 
-api.get("/refresh", summary="Look for a new cycle now", operation_id="refresh_get")(refresh)
-api.post("/refresh", summary="Look for a new cycle now", operation_id="refresh_post")(refresh)
+_LOOK = "Look for a new cycle now"
+_FOUND = described("`{gefs, members, product}` of the current cycle")
+api.get("/refresh", summary=_LOOK, operation_id="refresh_get", responses=_FOUND)(refresh)
+api.post("/refresh", summary=_LOOK, operation_id="refresh_post", responses=_FOUND)(refresh)
 
 
 def _covers(service: Services, cycle: Cycle) -> dict[str, str]:
-    field = service.orchestrator.simulator(cycle, cycle.members[0]).field
+    field = some_simulator(service.orchestrator, cycle).field
     return {"from": formats.rfc3339(field.start), "to": formats.rfc3339(field.end)}
 
 
@@ -259,7 +276,13 @@ def _wind_of(u: float, v: float) -> dict[str, float]:
 
 def with_provenance(response: Response, provenance: Provenance, warnings: tuple[str, ...]) -> Response:
     """Say in headers what an answer was made from, where its body has no place for it."""
-    response.headers["X-HABSIM-Cycle"] = provenance.cycle
     details = {**provenance.to_dict(), "warnings": list(warnings)}
-    response.headers["X-HABSIM-Provenance"] = orjson.dumps(details).decode("ascii", "backslashreplace")
+    text = orjson.dumps(details)
+    # A header is ASCII; `json` escapes the rest, at ten times the cost.
+    response.headers["X-HABSIM-Provenance"] = text.decode("ascii") if text.isascii() else json.dumps(details)
+    return _on_cycle(response, provenance.cycle)
+
+
+def _on_cycle(response: Response, cycle: str) -> Response:
+    response.headers["X-HABSIM-Cycle"] = cycle
     return response

@@ -20,6 +20,15 @@ WAIT_FOR_REQUEST_SECONDS = 10.0
 LONGEST_SECONDS = 900.0
 ENDED = {"complete", "failed"}
 
+_END = 2 * 10**9  # the id of a last event
+_COUNTS = ("completed", "total", "ensemble_completed", "ensemble_total", "montecarlo_completed", "montecarlo_total")
+_LOST = {
+    **dict.fromkeys(_COUNTS, 0),
+    "percentage": 0,
+    "status": "failed",
+    "error": "no such request is running",
+}
+
 # Where the system can say that the other side has closed, while more of its bytes may wait.
 _HANG_UP = getattr(select, "POLLRDHUP", 0)
 
@@ -62,8 +71,7 @@ def _events(read: Callable[[], dict[str, Any] | None], wait: Callable[[float], b
             if ended:
                 return
         elif state is None and (last is not None or now - began > WAIT_FOR_REQUEST_SECONDS):
-            lost = {"status": "failed", "error": "no such request is running", "percentage": 0}
-            yield f"data: {json.dumps(lost)}\n\n"
+            yield f"id: {_END}\ndata: {json.dumps(_LOST)}\n\n"
             return
         if now - heard > HEARTBEAT_SECONDS:
             yield ": still here\n\n"
@@ -75,7 +83,7 @@ def _events(read: Callable[[], dict[str, Any] | None], wait: Callable[[float], b
 def _event_number(state: dict[str, Any]) -> int:
     """Grows through a run: loading, simulating with what is completed, the end."""
     if state["status"] in ENDED:
-        return 2 * 10**9
+        return _END
     if state["status"] == "loading":
         return int(1000 * state.get("bytes_loaded", 0) / max(state.get("bytes_total", 0), 1))
     return 10_000 + int(state["completed"])

@@ -9,20 +9,27 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
-from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from api import formats
-from api.json import json_response
+from api import errors, formats
+from api.json import described, json_response
 from api.params import Integer, Number, Query
 from api.services import services
 from api.sim import with_provenance
+from api.tawhiri_shape import TawhiriErrorShape
 from gefs import Cycle, cycle_at, cycle_start
 from habsim.classes import Balloon, FlightPhase, Location, Trajectory
 from habsim.errors import BadRequestError, NotFoundError
 from simulate import FlightRequest, Prediction
 
 TAG = Tag(name="Tawhiri", description="Compatible with the Tawhiri predictor")
-api = APIBlueprint("tawhiri", __name__, url_prefix="/api/v1", abp_tags=[TAG])
+api = APIBlueprint(
+    "tawhiri",
+    __name__,
+    url_prefix="/api/v1",
+    abp_tags=[TAG],
+    abp_responses=dict.fromkeys(errors.RESPONSES, TawhiriErrorShape),
+)
 
 _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _HIGHEST = 54000.0  # m: the winds of the top level hold above it, and the tables of the atmosphere end at 55 km
@@ -38,7 +45,14 @@ def _rfc3339(value: object) -> object:
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339)]
+def _within_calendar(value: datetime) -> datetime:
+    """Refuse the ends of the calendar, where another zone has no date."""
+    if not 1970 <= value.year < 3000:
+        raise ValueError(f"{value.isoformat()} is not within the years 1970 to 2999")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_within_calendar)]
 
 # What each profile needs besides the launch.
 _NEEDED = {
@@ -82,7 +96,11 @@ class TawhiriQuery(Query):
         return self
 
 
-@api.get("/", summary="One flight, as Tawhiri answers it")
+@api.get(
+    "/",
+    summary="One flight, as Tawhiri answers it",
+    responses=described("The flight", *(formats.FORMATS[name].media_type for name in ("json", "csv", "kml"))),
+)
 def predict(query: TawhiriQuery) -> Response:
     """`standard_profile`, `float_profile` or `reverse_profile` with one member; JSON, CSV or KML."""
     service = services()

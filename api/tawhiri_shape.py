@@ -1,19 +1,30 @@
-"""The shape of answers and errors of the Tawhiri API, which its clients know."""
+"""The shape of errors of the Tawhiri API, which its clients know."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from api.formats import rfc3339
+from pydantic import BaseModel
 
 PATH = "/api/v1/"
 
 
-def error(status: int, message: str) -> dict[str, Any]:
+class TawhiriFault(BaseModel):
+    """What went wrong: `RequestException`, `InvalidDatasetException`, `PredictionException`, `InternalException`."""
+
+    type: str
+    description: str
+
+
+class TawhiriErrorShape(BaseModel):
+    """What every error of the route answers."""
+
+    error: TawhiriFault
+    metadata: dict[str, Any]
+
+
+def error(status: int, message: str, *, in_flight: bool = False) -> dict[str, Any]:
+    """The body of an error; `in_flight` where the integration itself failed."""
     kinds = {404: "InvalidDatasetException", 500: "InternalException", 503: "InternalException"}
-    return {"error": {"type": kinds.get(status, "RequestException"), "description": message}, "metadata": {}}
-
-
-def moment(timestamp: float) -> str:
-    """RFC 3339 with the fraction that Tawhiri's clients parse."""
-    return rfc3339(timestamp)
+    kind = "PredictionException" if in_flight else kinds.get(status, "RequestException")
+    return {"error": {"type": kind, "description": message}, "metadata": {}}
