@@ -12,6 +12,7 @@ import json
 import mmap
 import os
 import struct
+import tokenize
 import weakref
 import zipfile
 from dataclasses import dataclass
@@ -30,6 +31,12 @@ HALF = np.dtype("<f2")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra length
 _EXTRA_PADDING_ID = 0xA220  # "padding" in the registry of extra fields that other zip writers use for alignment
 _COPY_BYTES = 1 << 24
+_SMALL_BYTES = 1 << 20  # more than any list of levels or any provenance needs
+# What `zipfile` and `numpy.lib.format` raise on bytes that are not what they should be.
+_DAMAGE = (
+    zipfile.BadZipFile, tokenize.TokenError, struct.error, OSError, EOFError, RuntimeError, MemoryError,
+    ValueError, TypeError, LookupError, ArithmeticError, SyntaxError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +72,18 @@ class WindFile:
         except BlockingIOError as error:
             raise WindFileError(f"{path.name} is being removed") from error
         self.identity = Identity.of(os.fstat(self._descriptor))
-        mapped = _map_whole(self._descriptor, self.identity.size, path)
+        try:
+            mapped = _map_whole(self._descriptor, self.identity.size, path)
+        except (OSError, ValueError) as error:
+            raise WindFileError(f"{path.name} cannot be mapped: {error}") from error
         self.winds, self.source = _read(mapped, path)
 
     def is_unchanged(self) -> bool:
         """True while the mapped file is in its folder and has the bytes it had when it was mapped."""
-        status = os.fstat(self._descriptor)
-        return status.st_nlink > 0 and Identity.of(status) == self.identity
+        try:
+            return Identity.of(self.path.stat()) == self.identity
+        except OSError:
+            return False
 
 
 def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
@@ -91,7 +103,7 @@ def _read(mapped: mmap.mmap, path: Path) -> tuple[WindField, dict[str, Any]]:
             if missing:
                 raise WindFileError(f"{path.name} has no {', '.join(sorted(missing))}")
             small = {
-                name: np.load(io.BytesIO(archive.read(entries[name])), allow_pickle=False)
+                name: _small_array(archive, entries[name], path)
                 for name in ("timestamp", "interval", "levels", "source")
                 if name in entries
             }
@@ -99,7 +111,7 @@ def _read(mapped: mmap.mmap, path: Path) -> tuple[WindField, dict[str, Any]]:
             height = _array_in_place(mapped, entries["height"], path) if "height" in entries else None
     except WindFileError:
         raise
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError, OSError, struct.error, NotImplementedError) as error:
+    except _DAMAGE as error:
         raise WindFileError(f"{path.name} is damaged: {error}") from error
     winds = WindField(
         name=path.name,
@@ -143,10 +155,21 @@ class _MapReader(io.RawIOBase):
         return chunk
 
 
-def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[np.float16]:
-    """The array of a stored zip entry as a read-only view of the map, at whatever byte it starts."""
+def _small_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
+    _check_stored(entry, path)
+    if entry.file_size > _SMALL_BYTES:
+        raise WindFileError(f"{entry.filename} of {path.name} has {entry.file_size} bytes, at most {_SMALL_BYTES}")
+    return np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
+
+
+def _check_stored(entry: zipfile.ZipInfo, path: Path) -> None:
     if entry.compress_type != zipfile.ZIP_STORED:
         raise WindFileError(f"{path.name} is compressed; write it with numpy.savez, not savez_compressed")
+
+
+def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[np.float16]:
+    """The array of a stored zip entry as a read-only view of the map, at whatever byte it starts."""
+    _check_stored(entry, path)
     signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(mapped, entry.header_offset)
     if signature != b"PK\x03\x04":
         raise WindFileError(f"{path.name} is damaged: no local header at byte {entry.header_offset}")
@@ -183,7 +206,7 @@ def _source(value: npt.NDArray[Any] | None, path: Path) -> dict[str, Any]:
         return {}
     try:
         source = json.loads(str(value))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise WindFileError(f"source of {path.name} is not JSON: {error}") from error
     return source if isinstance(source, dict) else {"source": source}
 
@@ -228,6 +251,11 @@ def write(
     winds = WindField(
         path.name, data, height, np.asarray(levels, np.float64), float(timestamp), float(interval_seconds)
     )
+    for array in (data, height):
+        if array is not None and array.dtype != HALF:
+            raise WindFileError(f"{path.name} would hold {array.dtype}, it must be float16")
+    if not np.isfinite([winds.start, winds.interval_seconds]).all():
+        raise WindFileError(f"timestamp and interval of {path.name} must be finite numbers")
     _check(winds, path)
     small: dict[str, npt.NDArray[Any]] = {
         "timestamp": np.array(float(timestamp)),
@@ -246,7 +274,9 @@ def write(
 
 def _write_entry(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    description = np.lib.format.header_data_from_array_1_0(array)
+    # Whatever the order of `array` in memory, its rows are written one after another.
+    np.lib.format.write_array_header_1_0(header, {**description, "fortran_order": False})
     # A fixed date makes equal content equal bytes.
     entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     zip64_extra = 20  # bytes that `zipfile` puts before our padding with force_zip64
