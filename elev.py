@@ -7,13 +7,22 @@ east of the outer cell centres).
 
 from __future__ import annotations
 
+import struct
+import tokenize
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from habsim.classes import ElevationFile
 from habsim.errors import ElevationError
+
+# What numpy and `zipfile` raise on bytes that are not what they should be.
+_DAMAGE = (
+    zipfile.BadZipFile, zlib.error, tokenize.TokenError, struct.error, OSError, EOFError, RuntimeError, MemoryError,
+    ValueError, TypeError, LookupError, ArithmeticError, SyntaxError,
+)  # fmt: skip
 
 _WORLD_SHAPE = (10440, 21600)
 _WORLD_NORTH_EDGE, _WORLD_WEST_EDGE, _WORLD_STEP = 83.99986, -180.00014, 1.0 / 60.0
@@ -28,12 +37,12 @@ def load(path: Path) -> ElevationFile:
         if path.suffix == ".npz":
             return _from_bounds(path)
         return _from_world(path)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise ElevationError(f"elevation file {path} cannot be read: {error}") from error
 
 
 def _from_world(path: Path) -> ElevationFile:
-    elevation = np.load(path, mmap_mode="r", allow_pickle=False)
+    elevation = np.lib.format.open_memmap(path, mode="r")
     if elevation.shape != _WORLD_SHAPE or elevation.dtype != np.int16:
         raise ElevationError(
             f"{path} holds {elevation.dtype} {elevation.shape}, worldelev.npy is int16 {_WORLD_SHAPE}; "
@@ -44,14 +53,17 @@ def _from_world(path: Path) -> ElevationFile:
 
 
 def _from_bounds(path: Path) -> ElevationFile:
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.lib.npyio.NpzFile(file, allow_pickle=False) as archive:
         elevation, bounds = archive["elevation"], np.asarray(archive["bounds"], np.float64)
     if elevation.ndim != 2 or min(elevation.shape) < 2 or elevation.dtype.kind not in "iuf" or bounds.shape != (4,):
         raise ElevationError(
             f"{path} holds {elevation.dtype} {elevation.shape} with {bounds.size} bounds, it must be a grid with 4"
         )
-    if not np.isfinite(elevation).all() or np.abs(elevation).max() > 9000:
+    # Not by their absolute value: that of the lowest int16, a common mark of missing data, is itself.
+    if not (elevation.min() >= -9000 and elevation.max() <= 9000):
         raise ElevationError(f"{path} holds elevations beyond +-9000 m or that are no numbers")
+    if not np.isfinite(bounds).all():
+        raise ElevationError(f"{path} has bounds {bounds.tolist()}, they must be numbers")
     north, south, west, east = bounds.tolist()
     rows, columns = elevation.shape
     return ElevationFile(
