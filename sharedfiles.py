@@ -15,6 +15,8 @@ from pathlib import Path
 
 # A timed wait on an fcntl lock does not exist in a thread, so a lock with a deadline is tried this often.
 RETRY_SECONDS = 0.005
+# A temporary file that nobody has written to for so long was left by a process that was killed.
+ABANDONED_SECONDS = 3600.0
 
 
 @contextlib.contextmanager
@@ -22,8 +24,11 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     """Give a temporary path in the folder of `path`; when the block ends well it becomes `path`.
 
     Readers see the old file or the whole new one. With `durable` the bytes are on disk before the rename;
-    without, a power cut may lose the file (for progress and caches). On any error the temporary file goes.
+    without, a power cut may lose the file (for progress and caches). On any error the temporary file goes; that of a
+    killed process goes an hour later, with the next durable write in the folder.
     """
+    if durable:
+        _remove_abandoned(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
@@ -34,6 +39,13 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
             _fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    for temporary in folder.glob(".*.*.????????.part"):
+        with contextlib.suppress(OSError):
+            if time.time() - temporary.stat().st_ctime > ABANDONED_SECONDS:
+                temporary.unlink()
 
 
 def _fsync(path: Path) -> None:
@@ -100,8 +112,10 @@ def exclusive(path: Path, wait_seconds: float) -> Iterator[bool]:
             try:
                 yield True
             finally:
-                path.unlink(missing_ok=True)
-                os.close(descriptor)
+                try:
+                    path.unlink(missing_ok=True)
+                finally:
+                    os.close(descriptor)
             return
         if time.monotonic() >= deadline:
             yield False
