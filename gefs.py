@@ -78,10 +78,11 @@ class LocalBucket:
         self.root = root
 
     def names(self) -> list[str]:
-        if not self.root.is_dir():
-            return []
         try:
-            return sorted(e.name for e in os.scandir(self.root) if e.is_file() and _OBJECT.fullmatch(e.name))
+            with os.scandir(self.root) as entries:
+                return sorted(e.name for e in entries if e.is_file() and _OBJECT.fullmatch(e.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
         except OSError as error:
             raise BucketError(f"bucket {self.root} cannot be listed: {error.strerror}") from error
 
@@ -214,10 +215,13 @@ class Manifest:
                 has_height=bool(fields["has_height"]),
                 members=members,
             )
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise BucketError(f"manifest {name} is damaged: {error!r}") from error
         if not members or f"{manifest.cycle}.json" != name:
             raise BucketError(f"manifest {name} names cycle {manifest.cycle} with {len(members)} members")
+        numbers = [m.member for m in members]
+        if len(set(numbers)) < len(numbers):
+            raise BucketError(f"manifest {name} names a member twice: {numbers}")
         return manifest
 
 
@@ -255,14 +259,29 @@ def publish(bucket: Bucket, cycle: str, files: dict[int, Path], product: str) ->
 
 
 def remove_cycle(bucket: LocalBucket, cycle: str) -> None:
-    """Remove the manifest of `cycle` and its wind files, except those that a process still has mapped."""
-    bucket.delete(f"{cycle}.json")
+    """Remove the wind files of `cycle`, except those that a process still has mapped, and then its manifest.
+
+    The manifest stays while a wind file does: without it the rest would pass for a cycle of an older tool.
+    """
+    in_use = False
     for name in bucket.names():
         if (match := _WIND_FILE.fullmatch(name)) and match[1] == cycle:
-            lock = sharedfiles.try_lock(bucket.path(name))
-            if lock is not None:
-                bucket.delete(name)
-                os.close(lock)
+            # Another process may remove the same cycle.
+            with contextlib.suppress(NotFoundError):
+                in_use |= not _remove_unless_mapped(bucket, name)
+    if not in_use:
+        bucket.delete(f"{cycle}.json")
+
+
+def _remove_unless_mapped(bucket: LocalBucket, name: str) -> bool:
+    lock = sharedfiles.try_lock(bucket.path(name))
+    if lock is None:
+        return False
+    try:
+        bucket.delete(name)
+    finally:
+        os.close(lock)
+    return True
 
 
 def _check_belongs(file: WindFile, first: WindFile, start: float) -> None:
@@ -272,6 +291,10 @@ def _check_belongs(file: WindFile, first: WindFile, start: float) -> None:
     same_times = winds.interval_seconds == reference.interval_seconds and winds.end == reference.end
     if not same_times:
         raise WindFileError(f"{file.path.name} covers other times than {first.path.name}")
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _sha256(path: Path) -> str:
@@ -313,43 +336,59 @@ class Cycles:
         """The cycle to fly on now. Raises UnavailableError, saying what to do, when there is none."""
         if time.monotonic() >= self._next_refresh:
             return self.refresh()
-        with contextlib.suppress(FileNotFoundError):
+        return self._shared() or self.refresh()
+
+    def _shared(self) -> Cycle | None:
+        """The cycle that `currgefs.txt` names; None where it names none that can be flown."""
+        try:
             content = self._current_file.read_bytes()
-            seen = self._seen
-            if seen is not None and seen[0] == content:
-                return seen[1]
-            with contextlib.suppress(NotFoundError, WindFileError):
-                cycle = self.cycle(content.split()[0].decode())
-                self._seen = (content, cycle)
-                return cycle
-        return self.refresh()
+        except OSError:
+            return None
+        seen = self._seen
+        if seen is not None and seen[0] == content:
+            return seen[1]
+        try:
+            cycle = self.cycle(content.partition(b"\n")[0].decode("ascii", "replace"))
+        except (NotFoundError, WindFileError, BucketError):
+            return None
+        self._seen = (content, cycle)
+        return cycle
 
     def cycle(self, name: str) -> Cycle:
         """A cycle of the bucket by name. Raises NotFoundError when it is not there or not whole."""
         cycle_start(name)
+        manifest_name = f"{name}.json"
         try:
-            manifest = read_manifest(self.bucket, name)
+            content = self.bucket.read(manifest_name)
         except NotFoundError:
             return self._cycle_without_manifest(name)
+        manifest = Manifest.from_json(content, manifest_name)
         for member in manifest.members:
             file = wind_file_name(name, member.member)
             size = self.bucket.info(file).size
             if size != member.size:
                 raise WindFileError(f"{file} has {size} bytes, its manifest says {member.size}")
-        version = self.bucket.info(f"{name}.json").version
-        return Cycle(name, version, manifest.product, tuple(m.member for m in manifest.members), manifest)
+        members = tuple(sorted(m.member for m in manifest.members))
+        return Cycle(name, _version(content), manifest.product, members, manifest)
 
     def _cycle_without_manifest(self, name: str) -> Cycle:
-        """Older tools write no manifest: the cycle counts once every member's file is whole."""
+        """Older tools write no manifest: the cycle counts once every member's file is whole.
+
+        One later than the bucket's current cycle is still being published.
+        """
         matches = [m for m in map(_WIND_FILE.fullmatch, self.bucket.names()) if m and m[1] == name]
-        if not matches:
+        if not matches or name > self._named():
             raise NotFoundError(f"cycle {name} is not in the bucket")
         members = tuple(int(m[2]) for m in matches)
         files = [WindFile(self.bucket.path(m[0])) for m in matches]
         for file in files:
             _check_belongs(file, files[0], cycle_start(name))
         versions = ",".join(self.bucket.info(m[0]).version for m in matches)
-        return Cycle(name, hashlib.sha256(versions.encode()).hexdigest()[:16], "unknown", members, None)
+        return Cycle(name, _version(versions.encode()), "unknown", members, None)
+
+    def _named(self) -> str:
+        """What the bucket names as its current cycle."""
+        return self.bucket.read(CURRENT).decode("ascii", "replace").strip()
 
     def refresh(self) -> Cycle:
         """Look into the bucket and make what it names the current cycle.
@@ -359,22 +398,28 @@ class Cycles:
         """
         self._next_refresh = time.monotonic() + self._refresh_seconds
         try:
-            cycle = self.cycle(self.bucket.read(CURRENT).decode("ascii", "replace").strip())
+            cycle = self.cycle(self._named())
         except (NotFoundError, WindFileError, BucketError) as error:
-            seen = self._seen
-            if seen is None:
+            stays = self._shared() or (self._seen and self._seen[1])
+            if stays is None:
                 raise UnavailableError(
                     f"no cycle can be flown: {error.message}. Run `make demo` for a demo cycle, or convert a forecast "
                     "as the README shows under 'Fly on a real forecast'"
                 ) from error
-            log.warning("the bucket's cycle is refused, %s stays: %s", seen[1].name, error.message)
-            return seen[1]
+            log.warning("the bucket's cycle is refused, %s stays: %s", stays.name, error.message)
+            return stays
         content = f"{cycle.name}\n{cycle.version}\n".encode()
-        if self._seen is None or self._seen[0] != content:
-            self._switch(cycle, content)
+        self._seen = (content, cycle)
+        try:
+            self._share(cycle, content)
+        except OSError as error:
+            log.warning("cycle %s is current for one process alone: %s", cycle.name, error.strerror)
         return cycle
 
-    def _switch(self, cycle: Cycle, content: bytes) -> None:
+    def _share(self, cycle: Cycle, content: bytes) -> None:
+        """Let `currgefs.txt` name `cycle`."""
+        if self._current_file.exists() and self._current_file.read_bytes() == content:
+            return
         self._switch_lock.parent.mkdir(parents=True, exist_ok=True)
         with sharedfiles.first_free([self._switch_lock], wait_seconds=10) as lock:
             if lock is None:
@@ -382,7 +427,6 @@ class Cycles:
             if not self._current_file.exists() or self._current_file.read_bytes() != content:
                 sharedfiles.write_atomically(self._current_file, content)
                 log.info("the current cycle is %s (%s, %d members)", cycle.name, cycle.product, len(cycle.members))
-        self._seen = (content, cycle)
 
     def open_member(self, cycle: Cycle, member: int) -> WindFile:
         """Map the wind file of a member, verified against the manifest once per machine.
@@ -412,9 +456,14 @@ class Cycles:
         with contextlib.suppress(FileNotFoundError):
             if record.read_bytes() == content:
                 return
-        found = _sha256(file.path)
-        if found != published.sha256 or not file.is_unchanged():
+        try:
+            found = _sha256(file.path)
+        except OSError as error:
+            raise WindFileError(f"{file.path.name} cannot be read: {error.strerror}") from error
+        if found != published.sha256:
             raise WindFileError(f"{file.path.name} has SHA-256 {found}, its manifest says {published.sha256}")
+        if not file.is_unchanged():
+            raise WindFileError(f"{file.path.name} was replaced while it was read")
         try:
             self._verified_dir.mkdir(parents=True, exist_ok=True)
             sharedfiles.write_atomically(record, content, durable=False)
