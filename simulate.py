@@ -39,7 +39,15 @@ from habsim.classes import (
     Trajectory,
     on_the_ground,
 )
-from habsim.errors import BusyError, HabsimError, NotFoundError, OutsideCycleError, UnavailableError, WindFileError
+from habsim.errors import (
+    BucketError,
+    BusyError,
+    HabsimError,
+    NotFoundError,
+    OutsideCycleError,
+    UnavailableError,
+    WindFileError,
+)
 from habsim.profiles import PROFILES
 from settings import Settings
 from windfile import WindFile
@@ -160,6 +168,8 @@ class Progress:
             "status": "loading",
             "run": run,
         }
+
+    def begin(self) -> None:
         self._write()
 
     def loading(self, loaded: int, total: int) -> None:
@@ -234,15 +244,24 @@ class Orchestrator:
         file = self.cycles.open_member(cycle, member)
         opened = _OpenMember(file, Simulator(file.winds, self.ground))
         with self._lock:
-            if found is None and not any(k[:2] == key[:2] for k in self._open):
-                # The first member of another cycle: the files of the older ones go when their last flight ends.
-                current = self.cycles.current()
-                for other in [k for k in self._open if k[:2] != (current.name, current.version)]:
-                    del self._open[other]
+            is_first = not any(k[:2] == key[:2] for k in self._open)
             self._open[key] = opened
+            self._open.move_to_end(key)
             while len(self._open) > MAX_OPEN_MEMBERS:
                 self._open.popitem(last=False)
+        if is_first:
+            self._close_others(cycle)
         return opened
+
+    def _close_others(self, cycle: Cycle) -> None:
+        """Let go of all cycles but `cycle` and the current one; their files close when their last flight ends."""
+        kept = {(cycle.name, cycle.version)}
+        with contextlib.suppress(UnavailableError):
+            current = self.cycles.current()
+            kept.add((current.name, current.version))
+        with self._lock:
+            for key in [k for k in self._open if k[:2] not in kept]:
+                del self._open[key]
 
     def open_members(self) -> list[str]:
         """Wind files that this process holds open."""
@@ -307,6 +326,8 @@ class Orchestrator:
     ) -> Ensemble:
         errors: dict[int, HabsimError] = {}
         simulators = self._open_all(cycle, errors, progress)
+        if errors and self._is_gone(cycle):
+            raise next(iter(errors.values()))
         profile, step = PROFILES[request.flight.profile], request.flight.step
         futures: dict[Future[Flights], int] = {
             self._pool().submit(simulator.fly, launches, profile, step=step, paths=1): member
@@ -354,6 +375,19 @@ class Orchestrator:
             if progress is not None:
                 progress.loading(loaded, sum(sizes.values()))
         return simulators
+
+    def _is_gone(self, cycle: Cycle) -> bool:
+        """Whether `cycle` has been removed, or published anew, since it was chosen."""
+        with contextlib.suppress(UnavailableError):
+            latest = self.cycles.refresh()
+            if (latest.name, latest.version) == (cycle.name, cycle.version):
+                return False
+        try:
+            return self.cycles.cycle(cycle.name).version != cycle.version
+        except NotFoundError:
+            return True
+        except (WindFileError, BucketError):
+            return False
 
     def _collect(
         self, asked: tuple[int, ...], flown: dict[int, Flights], failed: dict[int, str], provenance: Provenance
@@ -414,6 +448,7 @@ class Orchestrator:
 
     def _compute(self, key: str, progress: Progress, compute: Callable[[Progress], bytes]) -> bytes:
         reason = "internal error"
+        progress.begin()
         try:
             with sharedfiles.first_free(self._slots, self._settings.ensemble_wait_seconds) as slot:
                 if slot is None:
@@ -516,7 +551,7 @@ def _provenance(
 
 
 def _no_member_flown(cycle: Cycle, errors: dict[int, HabsimError]) -> HabsimError:
-    outside = [error for error in errors.values() if isinstance(error, OutsideCycleError)]
+    outside = [error for _, error in sorted(errors.items()) if isinstance(error, OutsideCycleError)]
     if len(outside) == len(errors):
         return outside[0]
     reasons = [{"model_id": member, "reason": error.message} for member, error in sorted(errors.items())]
