@@ -126,8 +126,7 @@ def _name_request() -> None:
 
 
 def _add_headers(response: Response) -> Response:
-    for name, value in _HEADERS.items():
-        response.headers.setdefault(name, value)
+    response.headers.extend(_HEADERS)
     if "request_id" in g:
         response.headers["X-Request-Id"] = g.request_id
     return response

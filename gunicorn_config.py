@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,9 @@ access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(M)sms'
 # page of a mapped file kills the process: they are kept in memory.
 os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="habsim-metrics-", dir=worker_tmp_dir)
 
+# Requests already run on all cores; a matrix product of its own threads only spins. Read when numpy is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 _POLLED = ("/sim/progress", "/sim/status", "/health", "/ready", "/metrics")
 
 
@@ -62,6 +66,11 @@ def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
 
 # What gunicorn refuses before the application sees it, such as an over-long address, has the error shape too.
 util.write_error = _write_error
+
+
+def post_fork(_server: Arbiter, _worker: Any) -> None:
+    """A short answer does not wait 5 ms for the thread of a long one."""
+    sys.setswitchinterval(0.0005)
 
 
 def on_exit(_server: Arbiter) -> None:
