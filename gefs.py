@@ -331,6 +331,7 @@ class Cycles:
         # Switching writes `currgefs.txt`; the lock keeps two processes from doing it at once.
         self._switch_lock = data_dir / "locks" / "cycle.lock"
         self._seen: tuple[bytes, Cycle] | None = None
+        self._read: tuple[Identity, bytes] | None = None
 
     def current(self) -> Cycle:
         """The cycle to fly on now. Raises UnavailableError, saying what to do, when there is none."""
@@ -341,7 +342,7 @@ class Cycles:
     def _shared(self) -> Cycle | None:
         """The cycle that `currgefs.txt` names; None where it names none that can be flown."""
         try:
-            content = self._current_file.read_bytes()
+            content = self._current_content()
         except OSError:
             return None
         seen = self._seen
@@ -353,6 +354,13 @@ class Cycles:
             return None
         self._seen = (content, cycle)
         return cycle
+
+    def _current_content(self) -> bytes:
+        """The bytes of `currgefs.txt`, read again only when it was replaced: every request asks."""
+        identity = Identity.of(self._current_file.stat())
+        if self._read is None or self._read[0] != identity:
+            self._read = (identity, self._current_file.read_bytes())
+        return self._read[1]
 
     def cycle(self, name: str) -> Cycle:
         """A cycle of the bucket by name. Raises NotFoundError when it is not there or not whole."""
