@@ -21,6 +21,7 @@ MAX_VALUE_LENGTH = 64
 REQUEST_ID = r"^[A-Za-z0-9_-]{1,64}$"
 CYCLE = r"^[0-9]{10}$"
 PERTURB = "perturb."
+_LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
 def _plain_number(value: object) -> object:
@@ -59,7 +60,19 @@ class Query(BaseModel):
 
 @functools.cache
 def _schema(model: type[Query]) -> dict[str, Any]:
-    return BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined, no-any-return]
+    schema: dict[str, Any] = BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined]
+    _name_limits(schema)
+    return schema
+
+
+def _name_limits(node: Any) -> None:
+    """Limits under JSON Schema's names: pydantic leaves its own behind where a number may also be null."""
+    for child in node.values() if isinstance(node, dict) else node:
+        if isinstance(child, dict | list):
+            _name_limits(child)
+    if isinstance(node, dict):
+        for name in _LIMITS.keys() & node.keys():
+            node[_LIMITS[name]] = node.pop(name)
 
 
 def refuse_repeated_and_long_values() -> None:
