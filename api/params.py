@@ -53,16 +53,16 @@ class Query(BaseModel):
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The schema, made once: the web framework asks for it at every request."""
-        if args or kwargs:
-            return super().model_json_schema(*args, **kwargs)
-        return _schema(cls)
+        if not (args or kwargs):
+            return _schema(cls)
+        schema = super().model_json_schema(*args, **kwargs)
+        _name_limits(schema)
+        return schema
 
 
 @functools.cache
 def _schema(model: type[Query]) -> dict[str, Any]:
-    schema: dict[str, Any] = BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined]
-    _name_limits(schema)
-    return schema
+    return BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined, no-any-return]
 
 
 def _name_limits(node: Any) -> None:

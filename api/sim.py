@@ -62,8 +62,8 @@ def spaceshot(query: EnsembleQuery) -> Response:
     """Paths of all members, landings with perturbations, their statistics and contours.
 
     The same request gives the same answer. Progress under `/sim/progress-stream?request_id=`. A parameter
-    `perturb.<name>` (lat, lon, alt, equil, eqtime, asc, desc, coeff) replaces how that one varies: uniformly within this
-    half-width, of the value for eqtime and coeff.
+    `perturb.<name>` (lat, lon, alt, equil, eqtime, asc, desc, coeff) replaces how that one varies: uniformly within
+    this half-width, of the value for eqtime and coeff.
     """
     service = services()
     orchestrator = service.orchestrator
