@@ -7,7 +7,8 @@ import logging
 import secrets
 from typing import Any
 
-from flask import Blueprint, Flask, current_app, redirect, render_template, request, session, url_for
+from flask import Blueprint, Flask, Request, current_app, redirect, render_template, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
@@ -23,6 +24,15 @@ pages = Blueprint("session", __name__)
 TOKEN_SECONDS = 7 * 24 * 3600
 # Everything else needs the login. Probes carry no credentials; the login page needs its style.
 OPEN_ENDPOINTS = frozenset({"session.login", "session.logout", "service.health", "service.ready", "static"})
+
+
+class CookieSessions(SecureCookieSessionInterface):
+    """Flask's signed cookie sessions; a request without the cookie costs no cryptography."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if self.get_cookie_name(app) not in request.cookies:
+            return self.session_class()
+        return super().open_session(app, request)
 
 
 def secret_key(settings: Settings) -> str:
@@ -41,6 +51,7 @@ def secret_key(settings: Settings) -> str:
 
 def install(app: Flask, settings: Settings) -> None:
     """Add the login pages, and the check before every request when a password is set."""
+    app.session_interface = CookieSessions()
     app.register_blueprint(pages)
     if settings.password is not None:
         app.before_request(_require_login)
