@@ -73,9 +73,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.before_request(params.refuse_repeated_and_long_values)
     errors.install(app)
     session.install(app, settings)
-    service.install(app)
     app.register_api(sim.api)
     app.register_api(tawhiri.api)
+    service.install(app)
     app.after_request(_add_headers)
     CORS(
         app,

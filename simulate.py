@@ -95,7 +95,7 @@ class Provenance:
     members: tuple[int, ...]
     code_version: str
     vertical_scheme: str
-    step_seconds: float
+    step_seconds: float | None = None
     seed: int | None = None
 
     @property
@@ -305,7 +305,7 @@ class Orchestrator:
             raise flights.failures[0]
         (trajectory,) = flights.trajectories
         assert trajectory is not None
-        return Prediction(trajectory, _provenance(cycle, (member,), simulator, request.step))
+        return Prediction(trajectory, provenance_of(cycle, (member,), simulator, request.step))
 
     def ensemble(self, request: EnsembleRequest, cycle: Cycle, progress: Progress | None = None) -> Ensemble:
         """Fly a launch and its perturbations with all members of `cycle`, on all cores.
@@ -355,7 +355,7 @@ class Orchestrator:
             cycle.members,
             {member: flown[member] for member in members},
             {member: error.message for member, error in sorted(errors.items())},
-            _provenance(cycle, members, some, step, request.seed),
+            provenance_of(cycle, members, some, step, request.seed),
         )
 
     def _open_all(
@@ -535,9 +535,10 @@ def _launch(request: FlightRequest) -> Launches:
     return Launches.single(request.time, request.place, request.balloon)
 
 
-def _provenance(
-    cycle: Cycle, members: tuple[int, ...], simulator: Simulator, step: float, seed: int | None = None
+def provenance_of(
+    cycle: Cycle, members: tuple[int, ...], simulator: Simulator, step: float | None = None, seed: int | None = None
 ) -> Provenance:
+    """What an answer from `members` of `cycle` was made from; `step` in s where something flew."""
     return Provenance(
         cycle=cycle.name,
         cycle_version=cycle.version,

@@ -19,7 +19,7 @@ from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
 from habsim.errors import HabsimError, NotFoundError
-from simulate import Ensemble, Orchestrator, Provenance, result_key
+from simulate import Ensemble, Orchestrator, Provenance, provenance_of, result_key
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
 api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
@@ -83,7 +83,9 @@ def spaceshot(query: EnsembleQuery) -> Response:
 
     body, cycle = orchestrator.on_cycle(query.cycle, compute)
     service.metrics.ensembles.inc()
-    return _on_cycle(Response(body, mimetype="application/json"), cycle)
+    response = Response(body, mimetype="application/json")
+    response.headers["X-HABSIM-Cycle"] = cycle
+    return response
 
 
 def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -> bytes:
@@ -145,22 +147,22 @@ def wind(query: MemberWindQuery) -> Response:
     orchestrator = services().orchestrator
     place = Location(query.lat, query.lon, query.alt)
 
-    def read(cycle: Cycle) -> tuple[dict[str, float], str]:
-        return _wind_of(*orchestrator.simulator(cycle, query.model).wind(query.timestamp, place)), cycle.name
+    def read(cycle: Cycle) -> Response:
+        simulator = orchestrator.simulator(cycle, query.model)
+        content = _wind_of(*simulator.wind(query.timestamp, place))
+        return with_provenance(json_response(content), provenance_of(cycle, (query.model,), simulator))
 
-    content, cycle = orchestrator.on_cycle(None, read)
-    return _on_cycle(json_response(content), cycle)
+    return orchestrator.on_cycle(None, read)
 
 
 @api.get("/windensemble", summary="Wind at a point, all members", responses=described("Each member, mean and spread"))
 def windensemble(query: WindQuery) -> Response:
     orchestrator = services().orchestrator
     place = Location(query.lat, query.lon, query.alt)
-    content = orchestrator.on_cycle(None, lambda cycle: _wind_of_members(orchestrator, cycle, query.timestamp, place))
-    return _on_cycle(json_response(content), content["cycle"])
+    return orchestrator.on_cycle(None, lambda cycle: _wind_of_members(orchestrator, cycle, query.timestamp, place))
 
 
-def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, place: Location) -> dict[str, Any]:
+def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, place: Location) -> Response:
     winds: dict[int, tuple[float, float]] = {}
     failed: dict[int, HabsimError] = {}
     for member in cycle.members:
@@ -172,13 +174,17 @@ def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, plac
         raise next(iter(failed.values()))
     table = np.array(list(winds.values()))
     mean, spread = table.mean(axis=0), table.std(axis=0)
-    return {
+    content = {
         "cycle": cycle.name,
         "members": [{"model": member, **_wind_of(u, v)} for member, (u, v) in winds.items()],
         "failed_members": [{"model_id": member, "reason": error.message} for member, error in failed.items()],
         "mean": _wind_of(*mean.tolist()),
         "spread": {"u": round(float(spread[0]), 3), "v": round(float(spread[1]), 3)},
     }
+    members = tuple(winds)
+    return with_provenance(
+        json_response(content), provenance_of(cycle, members, orchestrator.simulator(cycle, members[0]))
+    )
 
 
 @api.get("/models", summary="Members of the current cycle", responses=described("`{models}`"))
@@ -276,15 +282,11 @@ def _wind_of(u: float, v: float) -> dict[str, float]:
     }
 
 
-def with_provenance(response: Response, provenance: Provenance, warnings: tuple[str, ...]) -> Response:
+def with_provenance(response: Response, provenance: Provenance, warnings: tuple[str, ...] = ()) -> Response:
     """Say in headers what an answer was made from, where its body has no place for it."""
     details = {**provenance.to_dict(), "warnings": list(warnings)}
     text = orjson.dumps(details)
     # A header is ASCII; `json` escapes the rest, at ten times the cost.
     response.headers["X-HABSIM-Provenance"] = text.decode("ascii") if text.isascii() else json.dumps(details)
-    return _on_cycle(response, provenance.cycle)
-
-
-def _on_cycle(response: Response, cycle: str) -> Response:
-    response.headers["X-HABSIM-Cycle"] = cycle
+    response.headers["X-HABSIM-Cycle"] = provenance.cycle
     return response

@@ -18,7 +18,7 @@ from api.services import services
 from api.sim import with_provenance
 from api.tawhiri_shape import TawhiriErrorShape
 from gefs import Cycle, cycle_at, cycle_start
-from habsim.classes import Balloon, FlightPhase, Location, Trajectory
+from habsim.classes import Balloon, FlightPhase, Location
 from habsim.errors import BadRequestError, NotFoundError
 from simulate import FlightRequest, Prediction
 
@@ -115,7 +115,7 @@ def predict(query: TawhiriQuery) -> Response:
     service.metrics.flights.inc()
     trajectory = prediction.trajectory
     if query.format == "json":
-        response = json_response(_answer(query, flight, trajectory, cycle))
+        response = json_response(_answer(query, flight, prediction, cycle))
     else:
         write = _csv if query.format == "csv" else _kml
         response = Response(write(prediction, query), mimetype=formats.FORMATS[query.format].media_type)
@@ -159,7 +159,8 @@ def _above(value: float, launch: float, name: str) -> float:
     return value
 
 
-def _answer(query: TawhiriQuery, flight: FlightRequest, trajectory: Trajectory, cycle: Cycle) -> dict[str, Any]:
+def _answer(query: TawhiriQuery, flight: FlightRequest, prediction: Prediction, cycle: Cycle) -> dict[str, Any]:
+    trajectory = prediction.trajectory
     first, last = trajectory.phases[0].points[0, 0], trajectory.landing[0]
     request = {
         "version": 1,
@@ -175,6 +176,8 @@ def _answer(query: TawhiriQuery, flight: FlightRequest, trajectory: Trajectory, 
     for name in _NEEDED[query.profile]:
         value = getattr(query, name)
         request[name] = formats.rfc3339(value.timestamp()) if isinstance(value, datetime) else value
+    demo = ("demo winds, not a forecast",) if prediction.provenance.demo else ()
+    warnings = demo + trajectory.warnings
     return {
         "metadata": {
             "start_datetime": formats.rfc3339(float(first)),
@@ -185,7 +188,7 @@ def _answer(query: TawhiriQuery, flight: FlightRequest, trajectory: Trajectory, 
             for phase in trajectory.phases
         ],
         "request": request,
-        "warnings": {f"warning_{n}": {"description": text} for n, text in enumerate(trajectory.warnings, start=1)},
+        "warnings": {f"warning_{n}": {"description": text} for n, text in enumerate(warnings, start=1)},
     }
 
 

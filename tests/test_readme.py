@@ -1,0 +1,82 @@
+"""The README tells the truth: its settings are those of settings.py, its commands exist, its requests are answered."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from flask.testing import FlaskClient
+
+import gefs
+from app import create_app
+from settings import Settings
+from tests.worlds import make_bucket, make_settings
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CODE = [line[4:] for line in README.splitlines() if line.startswith("    ")]
+URLS = [match[1] for line in CODE if (match := re.match(r'curl (?:-N )?"([^"]+)"', line))]
+# What the shell would put in: a launch six hours into the cycle of the test's bucket.
+START = gefs.cycle_start(gefs.cycle_at(time.time()))
+LAUNCH = f"timestamp={START + 21600:.0f}&lat=37.3553&lon=-121.8763&alt=24&equil=30000&eqtime=1&asc=4&desc=8"
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
+    folder = tmp_path_factory.mktemp("readme")
+    make_bucket(folder / "bucket", cycle=gefs.cycle_at(time.time()))
+    yield create_app(make_settings(folder, bucket_folder=folder / "bucket")).test_client()
+
+
+def filled(url: str) -> str:
+    """The path and query of a README address with the shell's parts filled in."""
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START + 21600))
+    url = re.sub(r"\$\(date [^)]*\)", moment, url)
+    url = url.replace("$LAUNCH", LAUNCH).replace("$T", f"{START + 21600:.0f}")
+    parts = urlsplit(url)
+    assert parts.netloc == "127.0.0.1:8000"
+    return f"{parts.path}?{parts.query}"
+
+
+def test_both_commands_come_first() -> None:
+    assert [line.split("#")[0].strip() for line in CODE[:2]] == ["make run", "make test"]
+
+
+def test_every_setting_is_listed_with_its_default_and_meaning() -> None:
+    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", README, flags=re.MULTILINE))
+    expected = {}
+    for field in Settings.model_fields.values():
+        default = "" if field.default is None else f"`{field.default}`"
+        expected[str(field.validation_alias)] = f"{default} | {field.description}"
+    assert rows == expected
+
+
+@pytest.mark.parametrize("url", URLS)
+def test_a_request_of_the_readme_is_answered(client: FlaskClient, url: str) -> None:
+    if "progress-stream" in url:
+        pytest.skip("a stream ends only with its request; tests/api/test_streams.py has it")
+    response = client.get(filled(url))
+    assert response.status_code == (400 if "coeff=9" in url else 200), response.text
+    if "coeff=9" in url:
+        assert response.text in README
+
+
+@pytest.mark.parametrize(
+    "route",
+    ["/sim/singlezpb", "/sim/spaceshot", "/sim/progress-stream", "/sim/wind", "/sim/windensemble", "/sim/elev",
+     "/sim/which", "/sim/status", "/api/v1/"],
+)  # fmt: skip
+def test_a_main_route_has_its_example(route: str) -> None:
+    assert any(urlsplit(url).path == route for url in URLS)
+
+
+def test_every_make_target_that_is_named_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for document in ("README.md", "CONTRIBUTING.md"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target in re.findall(r"(?:^ {4}(?:\w+=\S+ )*|`)make ([a-z]+)", text, flags=re.MULTILINE):
+            assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
