@@ -24,6 +24,7 @@ LOWEST_GROUND = -500.0  # m, below every shore
 LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
 SCALE_HEIGHT_INVERSE = 1.0 / 7000.0  # 1/m: the logarithm of the pressure falls about this much in a metre
 GROUND_TOLERANCE = 0.01  # m
+NARROWEST_CELL = 0.1  # of its width at the equator: nearer to the poles lie the sea and the even ice of Antarctica
 MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
 
 # Columns of a table of launches.
@@ -266,7 +267,7 @@ def move(lat, lon, east, north, radius, basis_lat, basis_lon):
         lat, lon = _move_in_space(lat, lon, east / radius, north / radius, basis_lat, basis_lon)
     if lon < 0.0:
         lon += 360.0
-    elif lon >= 360.0:
+    if lon >= 360.0:  # also what a hair below 0 became
         lon -= 360.0
     return lat, lon
 
@@ -444,8 +445,9 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                 near_ground = low < highest_near(ground, lat, lon)
                 if near_ground:
                     # At most one cell of the ground in a step, so that no mountain is stepped over.
+                    cell = min(ground.row_step, ground.column_step * max(math.cos(lat / DEGREES), NARROWEST_CELL))
                     speed = drift * math.hypot(u, v) + 0.01
-                    length = min(length, max(EARTH_RADIUS * ground.row_step / DEGREES / speed, 1.0))
+                    length = min(length, max(EARTH_RADIUS * cell / DEGREES / speed, 1.0))
 
                 point = (lat, lon, alt, c, time, elapsed)
                 stage = (u, v, level)
