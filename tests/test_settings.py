@@ -1,0 +1,131 @@
+"""Settings come from the environment under documented names, and a wrong one stops the start with its name."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr, ValidationError
+
+from settings import Settings
+
+NAMES = {name: str(info.validation_alias) for name, info in Settings.model_fields.items()}
+
+# Those that architecture.md fixes and this program has, with a value for each.
+GIVEN = {
+    "PORT": "8123",
+    "SECRET_KEY": "0123456789abcdef",
+    "HABSIM_PASSWORD": "balloon",
+    "HABSIM_DATA_DIR": "/srv/habsim",
+    "HABSIM_BUCKET_DIR": "/srv/winds",
+    "HABSIM_ELEVATION": "/srv/worldelev.npy",
+    "HABSIM_WEB_WORKERS": "2",
+    "HABSIM_WEB_THREADS": "16",
+    "HABSIM_MAX_ENSEMBLES": "5",
+    "HABSIM_ENSEMBLE_WAIT": "1.5",
+    "HABSIM_CACHE_PREDICTIONS": "10",
+    "HABSIM_CACHE_SECONDS": "60",
+    "HABSIM_REFRESH_SECONDS": "30",
+    "HABSIM_CORS_ORIGINS": "https://example.org",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in NAMES.values():
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_every_setting_has_a_name_in_the_environment_and_a_description() -> None:
+    for name, info in Settings.model_fields.items():
+        assert info.description, name
+        assert isinstance(info.validation_alias, str), name
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]+", info.validation_alias), name
+    assert len(set(NAMES.values())) == len(NAMES)
+
+
+def test_every_setting_is_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = Settings()
+    for name, alias in NAMES.items():
+        assert alias in GIVEN, f"give {alias} a value in this test"
+        monkeypatch.setenv(alias, GIVEN[alias])
+        assert getattr(Settings(), name) != getattr(defaults, name), alias
+    settings = Settings()
+    assert (settings.port, settings.data_dir, settings.web_threads) == (8123, Path("/srv/habsim"), 16)
+    assert (settings.max_ensembles, settings.ensemble_wait_seconds) == (5, 1.5)
+    assert settings.bucket_dir == Path("/srv/winds")
+
+
+def test_everything_has_a_default() -> None:
+    settings = Settings()
+    assert settings.port == 8000
+    assert (settings.web_workers, settings.web_threads, settings.max_ensembles) == (4, 8, 3)
+    assert settings.bucket_dir == Path("data/bucket")
+    assert settings.elevation is None
+    assert settings.secret_key is None
+
+
+def test_bucket_is_in_the_data_folder_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HABSIM_DATA_DIR", "/srv/habsim")
+    assert Settings().bucket_dir == Path("/srv/habsim/bucket")
+
+
+def test_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    for alias in NAMES.values():
+        monkeypatch.setenv(alias, "")
+    assert Settings() == Settings.model_construct()
+
+
+WRONG = [
+    ("PORT", "0", "greater than or equal to 1"),
+    ("PORT", "65536", "less than or equal to 65535"),
+    ("PORT", "http", "valid integer"),
+    ("SECRET_KEY", "short", "at least 16"),
+    ("HABSIM_WEB_WORKERS", "0", "greater than or equal to 1"),
+    ("HABSIM_WEB_WORKERS", "2.5", "valid integer"),
+    ("HABSIM_WEB_THREADS", "3", "greater than or equal to 4"),
+    ("HABSIM_WEB_THREADS", "257", "less than or equal to 256"),
+    ("HABSIM_MAX_ENSEMBLES", "0", "greater than or equal to 1"),
+    ("HABSIM_ENSEMBLE_WAIT", "-1", "greater than or equal to 0"),
+    ("HABSIM_ENSEMBLE_WAIT", "601", "less than or equal to 600"),
+    ("HABSIM_ENSEMBLE_WAIT", "nan", ""),
+    ("HABSIM_CACHE_PREDICTIONS", "0", "greater than or equal to 1"),
+    ("HABSIM_CACHE_SECONDS", "0", "greater than or equal to 1"),
+    ("HABSIM_REFRESH_SECONDS", "0", "greater than or equal to 1"),
+    ("HABSIM_REFRESH_SECONDS", "nan", ""),
+    ("HABSIM_REFRESH_SECONDS", "five", "valid number"),
+]
+
+
+@pytest.mark.parametrize(("alias", "value", "limit"), WRONG)
+def test_wrong_value_is_refused_with_its_name_and_limit(
+    monkeypatch: pytest.MonkeyPatch, alias: str, value: str, limit: str
+) -> None:
+    monkeypatch.setenv(alias, value)
+    with pytest.raises(ValidationError) as caught:
+        Settings()
+    text = str(caught.value)
+    assert alias in text
+    assert limit in text
+
+
+def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_KEY", "0123456789abcdef")
+    monkeypatch.setenv("HABSIM_PASSWORD", "balloon")
+    settings = Settings()
+    assert "0123456789abcdef" not in f"{settings!r}{settings}"
+    assert "balloon" not in f"{settings!r}{settings}"
+    assert isinstance(settings.password, SecretStr)
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().port = 1  # type: ignore[misc]
+
+
+def test_unknown_variables_are_no_concern(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HABSIM_SOMETHING_ELSE", "1")
+    assert os.environ["HABSIM_SOMETHING_ELSE"] == "1"
+    Settings()
