@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
+from hashlib import sha256
 from typing import Any
 
+import orjson
 from flask import Blueprint, Flask, Request, current_app, redirect, render_template, request, session, url_for
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from itsdangerous import BadSignature, URLSafeTimedSerializer
@@ -58,7 +60,7 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def _require_login() -> BaseResponse | None:
-    if request.endpoint in OPEN_ENDPOINTS or session.get("signed_in") is True or _has_valid_token():
+    if request.endpoint in OPEN_ENDPOINTS or _is_mark(session.get("signed_in")) or _has_valid_token():
         return None
     if request.method == "OPTIONS":
         return None  # a browser asks whether it may send the token before it sends it
@@ -67,6 +69,18 @@ def _require_login() -> BaseResponse | None:
     response = error_response(401, "sign in at /login, or send Authorization: Bearer <token>")
     response.headers["WWW-Authenticate"] = 'Bearer realm="HABSIM"'
     return response
+
+
+def _mark() -> str:
+    """What a session or a token carries: it changes with the password, so a new one signs everybody out."""
+    password = services().settings.password
+    assert password is not None
+    key = str(current_app.secret_key).encode()
+    return hmac.new(key, _bytes(password.get_secret_value()), sha256).hexdigest()[:32]
+
+
+def _is_mark(value: object) -> bool:
+    return isinstance(value, str) and hmac.compare_digest(value.encode(), _mark().encode())
 
 
 def _tokens() -> URLSafeTimedSerializer:
@@ -81,7 +95,7 @@ def _has_valid_token() -> bool:
         content: Any = _tokens().loads(token.strip(), max_age=TOKEN_SECONDS)
     except BadSignature:
         return False
-    return bool(content == "signed in")
+    return _is_mark(content)
 
 
 @pages.route("/login", methods=["GET", "POST"])
@@ -97,21 +111,24 @@ def login() -> str | BaseResponse | tuple[str, int]:
             return error_response(401, "wrong password")
         return render_template("login.html", wrong=True), 401
     if request.is_json:
-        return json_response({"token": _tokens().dumps("signed in"), "expires_in_seconds": TOKEN_SECONDS})
+        return json_response({"token": _tokens().dumps(_mark()), "expires_in_seconds": TOKEN_SECONDS})
     session.clear()
     session.permanent = True
-    session["signed_in"] = True
+    session["signed_in"] = _mark()
     return redirect(_local(request.args.get("next", "")))
 
 
 def _bytes(text: str) -> bytes:
-    # JSON can hold half of a surrogate pair, which no text encoding takes.
+    # An environment variable that is not UTF-8 comes with lone surrogates.
     return text.encode("utf-8", "surrogatepass")
 
 
 def _given_password() -> str:
     if request.is_json:
-        body = request.get_json(silent=True)
+        try:
+            body = orjson.loads(request.get_data())
+        except orjson.JSONDecodeError:
+            return ""
         given = body.get("password") if isinstance(body, dict) else None
         return given if isinstance(given, str) else ""
     return request.form.get("password", "")
@@ -119,7 +136,8 @@ def _given_password() -> str:
 
 def _local(target: str) -> str:
     """A path of this service, so that a link cannot send anybody elsewhere after the login."""
-    if target.startswith("/") and not target.startswith(("//", "/\\")):
+    # Browsers drop tabs and line ends from an address before they read it.
+    if target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable():
         return target
     return url_for("pages.home")
 

@@ -57,7 +57,7 @@ def unix(text: str) -> float:
 
 
 def ascent_end(height: float, rate: float, u: float) -> tuple[float, float]:
-    """Where an ascent from the sea through a wind that is (u, 5) m/s everywhere ends; backwards with a negative rate."""
+    """Where an ascent from the sea through a wind of (u, 5) m/s ends; backwards with a negative rate."""
     per_speed = math.log((EARTH_RADIUS + height) / EARTH_RADIUS) / rate
     start = math.radians(52.2135)
     end = start + 5 * per_speed
