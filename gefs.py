@@ -291,6 +291,8 @@ def _check_belongs(file: WindFile, first: WindFile, start: float) -> None:
     same_times = winds.interval_seconds == reference.interval_seconds and winds.end == reference.end
     if not same_times:
         raise WindFileError(f"{file.path.name} covers other times than {first.path.name}")
+    if winds.levels.tolist() != reference.levels.tolist():
+        raise WindFileError(f"{file.path.name} has other levels than {first.path.name}")
 
 
 def _version(content: bytes) -> str:

@@ -1,0 +1,999 @@
+"""Buckets keep objects whole, cycles are seen whole or not at all, and all processes agree on the current one."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gefs
+import sharedfiles
+from gefs import Bucket, Cycle, Cycles, LocalBucket, Manifest, ManifestMember
+from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
+from tests import faults
+from tests.worlds import sample, uniform, write_field
+from windfile import WindFile
+
+FIRST, SECOND = "2026111900", "2026111906"
+LEVELS = [200.0, 500.0, 850.0]
+HOUR = 3600.0
+
+
+# --- Buckets
+
+
+class BucketContract:
+    """What every bucket promises. A subclass says how one is made, and how its store stops answering."""
+
+    @pytest.fixture
+    def bucket(self, tmp_path: Path) -> Bucket:
+        raise NotImplementedError
+
+    @pytest.fixture
+    def silent(self, bucket: Bucket) -> contextlib.AbstractContextManager[None]:
+        raise NotImplementedError
+
+    def test_new_bucket_is_empty(self, bucket: Bucket) -> None:
+        assert bucket.names() == []
+
+    def test_absent_object_is_not_found(self, bucket: Bucket) -> None:
+        bucket.write("other", b"x")
+        for method in (bucket.read, bucket.info, bucket.path):
+            with pytest.raises(NotFoundError, match="absent"):
+                method("absent")
+
+    def test_written_object_is_read(self, bucket: Bucket) -> None:
+        content = bytes(range(256)) * 100
+        bucket.write("2026111900.json", content)
+        assert bucket.read("2026111900.json") == content
+        assert bucket.info("2026111900.json").size == len(content)
+        assert bucket.path("2026111900.json").read_bytes() == content
+
+    def test_names_are_sorted(self, bucket: Bucket) -> None:
+        for name in ("whichgefs", "2026111906_00.npz", "2026111900.json", "2026111900_10.npz"):
+            bucket.write(name, b"")
+        assert bucket.names() == ["2026111900.json", "2026111900_10.npz", "2026111906_00.npz", "whichgefs"]
+
+    def test_put_file_moves(self, bucket: Bucket, tmp_path: Path) -> None:
+        path = tmp_path / "made.npz"
+        path.write_bytes(b"winds" * 100_000)
+        bucket.put("2026111900_00.npz", path)
+        assert not path.exists()
+        assert bucket.path("2026111900_00.npz").read_bytes() == b"winds" * 100_000
+        assert bucket.names() == ["2026111900_00.npz"]
+
+    def test_replaced_object_has_another_version(self, bucket: Bucket, tmp_path: Path) -> None:
+        bucket.write("a", b"one")
+        versions = [bucket.info("a").version]
+        bucket.write("a", b"two")
+        versions.append(bucket.info("a").version)
+        (tmp_path / "three").write_bytes(b"3rd")
+        bucket.put("a", tmp_path / "three")
+        versions.append(bucket.info("a").version)
+        assert len(set(versions)) == 3
+        assert bucket.info("a").version == versions[-1]
+        assert bucket.read("a") == b"3rd"
+
+    def test_opened_file_keeps_its_bytes_when_the_object_is_replaced_or_deleted(self, bucket: Bucket) -> None:
+        bucket.write("a", b"old")
+        with bucket.path("a").open("rb") as opened:
+            bucket.write("a", b"new")
+            bucket.delete("a")
+            assert opened.read() == b"old"
+
+    def test_deleting_is_done_once_and_no_error_twice(self, bucket: Bucket) -> None:
+        bucket.write("a", b"x")
+        bucket.write("b", b"x")
+        bucket.delete("a")
+        bucket.delete("a")
+        assert bucket.names() == ["b"]
+
+    def test_readers_see_the_old_object_or_the_new_one(self, bucket: Bucket) -> None:
+        contents = [letter * 200_000 for letter in (b"a", b"b")]
+        bucket.write("whichgefs", contents[0])
+        stop = threading.Event()
+
+        def write() -> None:
+            while not stop.is_set():
+                for content in contents:
+                    bucket.write("whichgefs", content)
+
+        with ThreadPoolExecutor(1) as pool:
+            writer = pool.submit(write)
+            try:
+                seen: list[bytes] = []
+
+                def seen_both() -> bool:
+                    seen.append(bucket.read("whichgefs"))
+                    assert seen[-1] in contents
+                    return len(seen) > 50 and len(set(seen)) == 2
+
+                faults.wait_until(seen_both, "both contents")
+            finally:
+                stop.set()
+            writer.result()
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", ".", "..", "../whichgefs", "a/b", "/etc/passwd", ".hidden", "a b", "a\n", "a\0b", "-rf", "ä", "x" * 300],
+    )
+    def test_name_that_is_no_object_name_is_refused_everywhere(self, bucket: Bucket, tmp_path: Path, name: str) -> None:
+        (tmp_path / "file").write_bytes(b"x")
+        uses: list[Callable[[], object]] = [
+            lambda: bucket.read(name),
+            lambda: bucket.info(name),
+            lambda: bucket.path(name),
+            lambda: bucket.write(name, b"x"),
+            lambda: bucket.put(name, tmp_path / "file"),
+            lambda: bucket.delete(name),
+        ]
+        for use in uses:
+            with pytest.raises(NotFoundError, match="there is no object named"):
+                use()
+        assert (tmp_path / "file").exists()
+        assert bucket.names() == []
+
+    def test_store_that_does_not_answer_is_a_bucket_error(
+        self, bucket: Bucket, tmp_path: Path, silent: contextlib.AbstractContextManager[None]
+    ) -> None:
+        bucket.write("a", b"x")
+        (tmp_path / "file").write_bytes(b"x")
+        uses: list[Callable[[], object]] = [
+            bucket.names,
+            lambda: bucket.read("a"),
+            lambda: bucket.info("a"),
+            lambda: bucket.path("a"),
+            lambda: bucket.write("a", b"y"),
+            lambda: bucket.put("a", tmp_path / "file"),
+            lambda: bucket.delete("a"),
+        ]
+        with silent:
+            for use in uses:
+                with pytest.raises(BucketError):
+                    use()
+        assert bucket.read("a") == b"x"
+
+
+class TestLocalBucket(BucketContract):
+    @pytest.fixture
+    def bucket(self, tmp_path: Path) -> Bucket:
+        return LocalBucket(tmp_path / "bucket")
+
+    @pytest.fixture
+    def silent(self, bucket: Bucket) -> contextlib.AbstractContextManager[None]:
+        assert isinstance(bucket, LocalBucket)
+        bucket.root.mkdir()
+        return faults.no_permission(bucket.root)
+
+    def test_other_files_and_folders_are_no_objects(self, tmp_path: Path) -> None:
+        bucket = LocalBucket(tmp_path)
+        (tmp_path / "folder").mkdir()
+        (tmp_path / ".a.1.part").touch()
+        (tmp_path / "an object").touch()
+        (tmp_path / "object").touch()
+        (tmp_path / "broken").symlink_to("nowhere")
+        assert bucket.names() == ["object"]
+        with pytest.raises(BucketError, match="folder in bucket"):
+            bucket.read("folder")
+
+    def test_root_that_is_a_file_holds_nothing(self, tmp_path: Path) -> None:
+        (tmp_path / "file").touch()
+        bucket = LocalBucket(tmp_path / "file")
+        assert bucket.names() == []
+        with pytest.raises(NotFoundError):
+            bucket.read("a")
+        with pytest.raises(BucketError, match="exists"):
+            bucket.write("a", b"x")
+
+    def test_path_is_the_file_itself(self, tmp_path: Path) -> None:
+        """A wind file is mapped where it lies: no copy of gigabytes."""
+        bucket = LocalBucket(tmp_path)
+        bucket.write("a", b"x")
+        assert bucket.path("a") == tmp_path / "a"
+
+    def test_full_disk_keeps_the_old_object_and_the_new_file(self, tmp_path: Path) -> None:
+        with faults.small_disk(tmp_path / "disk", kilobytes=64) as disk:
+            bucket = LocalBucket(disk)
+            bucket.write("a", b"old")
+            made = tmp_path / "made"
+            made.write_bytes(bytes(100_000))
+            with pytest.raises(BucketError, match="No space left"):
+                bucket.put("a", made)
+            with pytest.raises(BucketError, match="No space left"):
+                bucket.write("a", bytes(100_000))
+            assert made.stat().st_size == 100_000
+            assert bucket.read("a") == b"old"
+            assert [entry.name for entry in disk.iterdir()] == ["a"]
+
+
+# --- Names
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [("2026111900", "2026-11-19T00:00Z"), ("2024022918", "2024-02-29T18:00Z"), ("1970010106", "1970-01-01T06:00Z")],
+)
+def test_cycle_is_named_after_its_start(name: str, moment: str) -> None:
+    start = datetime.datetime.fromisoformat(moment).timestamp()
+    assert gefs.cycle_start(name) == start
+    for seconds in (0.0, 1.5, 6 * HOUR - 1):
+        assert gefs.cycle_at(start + seconds) == name
+    assert gefs.cycle_at(start + 6 * HOUR) != name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "2026111901", "2026111924", "2026023000", "2026130100", "20261119", "2026111900 ", "../whichgefs", "x" * 500],
+)
+def test_what_names_no_cycle_is_not_found(name: str) -> None:
+    with pytest.raises(NotFoundError, match="is not a cycle; a cycle is YYYYMMDDHH") as caught:
+        gefs.cycle_start(name)
+    assert len(caught.value.message) < 150
+
+
+def test_wind_file_is_named_after_cycle_and_member() -> None:
+    assert gefs.wind_file_name(FIRST, 3) == "2026111900_03.npz"
+    assert gefs.wind_file_name(FIRST, 20) == "2026111900_20.npz"
+
+
+# --- Manifests
+
+MANIFEST = Manifest(
+    FIRST,
+    "full",
+    10800.0,
+    (1.0, 2.5, 1000.0),
+    True,
+    (
+        ManifestMember(0, 12345, "ab" * 32, (361, 721, 31, 65, 2), "2026-11-19T04:05:06Z"),
+        ManifestMember(20, 6 << 30, "cd" * 32, (361, 721, 31, 65, 2), "2026-11-19T05:05:06Z"),
+    ),
+)
+
+
+def test_manifest_is_read_as_it_was_written() -> None:
+    assert Manifest.from_json(MANIFEST.to_json(), f"{FIRST}.json") == MANIFEST
+
+
+def test_manifest_names_files_and_demos() -> None:
+    content = json.loads(MANIFEST.to_json())
+    assert [member["file"] for member in content["members"]] == ["2026111900_00.npz", "2026111900_20.npz"]
+    assert content["demo"] is False
+
+
+def changed(**changes: Any) -> bytes:
+    return json.dumps({**json.loads(MANIFEST.to_json()), **changes}).encode()
+
+
+ONE = json.loads(MANIFEST.to_json())["members"][0]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b"5",
+        b"[" * 100_000,
+        MANIFEST.to_json()[:-20],
+        changed(members=[]),
+        changed(members=None),
+        changed(members=[1]),
+        changed(members=[{"member": 0}]),
+        changed(members=[{**ONE, "size": "many"}]),
+        changed(members=[{**ONE, "size": None}]),
+        changed(members=[{**ONE, "size": float("inf")}]),
+        changed(members=[{**ONE, "shape": 5}]),
+        changed(members=[ONE, ONE]),
+        changed(cycle=SECOND),
+        changed(cycle=None),
+        changed(levels=5),
+        changed(levels=["high"]),
+        changed(interval_seconds=None),
+    ],
+)
+def test_damaged_manifest_is_a_bucket_error_with_its_name(content: bytes) -> None:
+    with pytest.raises(BucketError, match=f"manifest {FIRST}.json"):
+        Manifest.from_json(content, f"{FIRST}.json")
+
+
+# --- Publishing
+
+
+def made(folder: Path, cycle: str = FIRST, members: int = 2, *, wind: float = 10.0, **more: Any) -> dict[int, Path]:
+    """Wind files of some kilobytes, outside of any bucket: member -> file."""
+    folder.mkdir(exist_ok=True)
+    values = {"start": gefs.cycle_start(cycle), "levels": LEVELS, "degrees": 45.0, "times": 3, **more}
+    return {
+        member: write_field(folder / gefs.wind_file_name(cycle, member), sample(uniform(wind + member, 5.0), **values))
+        for member in range(members)
+    }
+
+
+def publish(bucket: Bucket, folder: Path, cycle: str = FIRST, members: int = 2, **more: Any) -> None:
+    gefs.publish(bucket, cycle, made(folder / "making", cycle, members, **more), "test")
+
+
+class Watched(LocalBucket):
+    """A bucket that notes what is done with it, in order."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.calls: list[tuple[str, str]] = []
+
+    def read(self, name: str) -> bytes:
+        self.calls.append(("read", name))
+        return super().read(name)
+
+    def put(self, name: str, path: Path) -> None:
+        self.calls.append(("put", name))
+        super().put(name, path)
+
+    def write(self, name: str, content: bytes) -> None:
+        self.calls.append(("write", name))
+        super().write(name, content)
+
+    def delete(self, name: str) -> None:
+        self.calls.append(("delete", name))
+        super().delete(name)
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> Watched:
+    """An empty bucket."""
+    return Watched(tmp_path / "bucket")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder for the data of this machine."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def test_members_are_published_before_the_manifest_and_the_name_last(bucket: Watched, tmp_path: Path) -> None:
+    publish(bucket, tmp_path, members=3)
+    assert bucket.calls == [
+        ("put", "2026111900_00.npz"),
+        ("put", "2026111900_01.npz"),
+        ("put", "2026111900_02.npz"),
+        ("write", "2026111900.json"),
+        ("write", "whichgefs"),
+    ]
+    assert bucket.read("whichgefs") == b"2026111900"
+    assert list((tmp_path / "making").iterdir()) == []
+
+
+def test_manifest_tells_what_was_published(bucket: Watched, tmp_path: Path) -> None:
+    files = made(tmp_path / "making", interval=10800.0)
+    contents = {member: path.read_bytes() for member, path in files.items()}
+    gefs.publish(bucket, FIRST, files, "test")
+    manifest = gefs.read_manifest(bucket, FIRST)
+    assert (manifest.cycle, manifest.product, manifest.interval_seconds) == (FIRST, "test", 10800.0)
+    assert manifest.levels == tuple(LEVELS)
+    assert not manifest.has_height
+    for published in manifest.members:
+        content = contents[published.member]
+        name = gefs.wind_file_name(FIRST, published.member)
+        assert bucket.read(name) == content
+        assert published.size == len(content)
+        assert published.sha256 == hashlib.sha256(content).hexdigest()
+        assert published.shape == (5, 9, 3, 3, 2)
+        datetime.datetime.fromisoformat(published.made)
+
+
+def test_files_that_do_not_belong_together_are_not_published(bucket: Watched, tmp_path: Path) -> None:
+    work = tmp_path / "making"
+    others = {
+        "starts at": made(tmp_path / "later", SECOND)[1],
+        "covers other times": made(tmp_path / "long", times=4)[1],
+        "covers other times ": made(tmp_path / "slow", interval=10800.0)[1],
+        "has other levels": made(tmp_path / "levels", levels=[300.0, 500.0, 850.0])[1],
+    }
+    good = made(work)
+    for reason, other in others.items():
+        with pytest.raises(WindFileError, match=reason.strip()):
+            gefs.publish(bucket, FIRST, {0: good[0], 1: other}, "test")
+        assert other.exists()
+    cut = faults.cut(good[1], tmp_path / "cut.npz", 1000)
+    with pytest.raises(WindFileError, match=r"cut\.npz is damaged"):
+        gefs.publish(bucket, FIRST, {0: good[0], 1: cut}, "test")
+    with pytest.raises(WindFileError, match="no members to publish"):
+        gefs.publish(bucket, FIRST, {}, "test")
+    with pytest.raises(NotFoundError, match="is not a cycle"):
+        gefs.publish(bucket, "2026111901", good, "test")
+    assert bucket.calls == []
+    assert good[0].exists()
+
+
+class Failing(Watched):
+    """A bucket whose store stops answering at one write."""
+
+    def __init__(self, root: Path, last: str) -> None:
+        super().__init__(root)
+        self.last = last
+
+    def put(self, name: str, path: Path) -> None:
+        self._fail(name)
+        super().put(name, path)
+
+    def write(self, name: str, content: bytes) -> None:
+        self._fail(name)
+        super().write(name, content)
+
+    def _fail(self, name: str) -> None:
+        if name == self.last:
+            raise BucketError(f"{name} cannot be written")
+
+
+@pytest.mark.parametrize("failing", ["2026111906_00.npz", "2026111906_02.npz", "2026111906.json", "whichgefs"])
+def test_half_published_cycle_is_not_seen(tmp_path: Path, data: Path, failing: str) -> None:
+    whole = LocalBucket(tmp_path / "bucket")
+    publish(whole, tmp_path, FIRST)
+    cycles = Cycles(whole, data, refresh_seconds=0.0)
+    assert cycles.current().name == FIRST
+    with pytest.raises(BucketError):
+        publish(Failing(whole.root, failing), tmp_path, SECOND, members=3)
+    assert cycles.current().name == FIRST
+    if failing == "whichgefs":
+        assert cycles.cycle(SECOND).members == (0, 1, 2)  # whole, if not yet the current one
+    else:
+        with pytest.raises(NotFoundError):
+            cycles.cycle(SECOND)
+    publish(whole, tmp_path, SECOND, members=3)
+    assert cycles.current().members == (0, 1, 2)
+
+
+def test_half_of_the_very_first_cycle_is_not_seen(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(BucketError):
+        publish(Failing(tmp_path / "bucket", f"{FIRST}_01.npz"), tmp_path, FIRST)
+    cycles = Cycles(LocalBucket(tmp_path / "bucket"), data)
+    with pytest.raises(NotFoundError):
+        cycles.cycle(FIRST)
+    with pytest.raises(UnavailableError):
+        cycles.current()
+
+
+# --- Cycles of a bucket
+
+
+def test_published_cycle_is_what_was_published(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path, members=3)
+    cycle = Cycles(bucket, data).current()
+    assert (cycle.name, cycle.product, cycle.members) == (FIRST, "test", (0, 1, 2))
+    assert cycle.start == gefs.cycle_start(FIRST)
+    assert cycle.manifest == gefs.read_manifest(bucket, FIRST)
+
+
+def test_members_are_in_order_whatever_the_order_of_the_manifest(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path, members=3)
+    content = json.loads(bucket.read(f"{FIRST}.json"))
+    content["members"].reverse()
+    bucket.write(f"{FIRST}.json", json.dumps(content).encode())
+    cycles = Cycles(bucket, data)
+    assert cycles.current().members == (0, 1, 2)
+    assert cycles.open_member(cycles.current(), 2).path.name == f"{FIRST}_02.npz"
+
+
+def without_manifest(bucket: Watched, tmp_path: Path, cycle: str = FIRST, members: int = 3) -> None:
+    """A cycle as an older tool leaves it."""
+    publish(bucket, tmp_path, cycle, members)
+    bucket.delete(f"{cycle}.json")
+
+
+def test_cycle_of_an_older_tool_is_flown_when_every_member_is_whole(
+    bucket: Watched, tmp_path: Path, data: Path
+) -> None:
+    without_manifest(bucket, tmp_path)
+    cycles = Cycles(bucket, data)
+    cycle = cycles.current()
+    assert (cycle.name, cycle.product, cycle.members, cycle.manifest) == (FIRST, "unknown", (0, 1, 2), None)
+    assert float(cycles.open_member(cycle, 2).winds.data[0, 0, 0, 0, 0]) == 12.0
+    without_manifest(bucket, tmp_path, SECOND)
+    assert cycles.cycle(FIRST).members == (0, 1, 2)  # an earlier one too
+    assert cycles.cycle(FIRST).version == cycle.version
+
+
+def test_cycle_of_an_older_tool_is_refused_when_a_member_is_not_whole(
+    bucket: Watched, tmp_path: Path, data: Path
+) -> None:
+    without_manifest(bucket, tmp_path)
+    cycles = Cycles(bucket, data)
+    version = cycles.current().version
+    path = bucket.path(f"{FIRST}_01.npz")
+    whole = path.read_bytes()
+    faults.truncate_in_place(path, 2000)
+    with pytest.raises(WindFileError, match=f"{FIRST}_01.npz is damaged"):
+        cycles.cycle(FIRST)
+    path.write_bytes(whole)
+    assert cycles.cycle(FIRST).version != version  # the file is another one
+    made(bucket.root, FIRST, times=4)
+    with pytest.raises(WindFileError, match="covers other times"):
+        cycles.cycle(FIRST)
+    bucket.put(f"{FIRST}_00.npz", made(tmp_path / "other", SECOND)[0])
+    with pytest.raises(WindFileError, match="starts at"):
+        cycles.cycle(FIRST)
+
+
+def test_cycle_with_an_absent_or_other_member_is_refused(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data)
+    path = bucket.path(f"{FIRST}_01.npz")
+    with path.open("ab") as end:
+        end.write(b"x")
+    with pytest.raises(WindFileError, match=f"{FIRST}_01.npz has .* bytes, its manifest says"):
+        cycles.cycle(FIRST)
+    path.unlink()
+    with pytest.raises(NotFoundError, match=f"{FIRST}_01.npz is not in bucket"):
+        cycles.cycle(FIRST)
+
+
+def test_cycle_that_is_not_there_is_not_found(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    for name in (SECOND, "2026111818", "2026111901", "../secret"):
+        with pytest.raises(NotFoundError):
+            Cycles(bucket, data).cycle(name)
+
+
+def test_cycle_published_again_has_another_version(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=1e9)
+    before = cycles.current()
+    assert cycles.refresh().version == before.version
+    publish(bucket, tmp_path, wind=20.0)
+    after = cycles.refresh()
+    assert (after.name, after.version != before.version) == (FIRST, True)
+    assert float(cycles.open_member(after, 0).winds.data[0, 0, 0, 0, 0]) == 20.0
+    with pytest.raises(WindFileError, match="SHA-256"):
+        cycles.open_member(before, 0)
+
+
+def test_version_is_of_the_manifest_that_was_read(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    """When the cycle is published again in the middle of a look, version and members are still of one publication."""
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=1e9)
+    first = cycles.current()
+
+    class Racing(Watched):
+        def info(self, name: str) -> gefs.ObjectInfo:
+            if not made_again:
+                made_again.append(name)
+                publish(LocalBucket(self.root), tmp_path, wind=20.0)
+            return super().info(name)
+
+    made_again: list[str] = []
+    cycles.bucket = Racing(bucket.root)
+    assert cycles.refresh() == first
+    assert made_again
+    again = cycles.refresh()
+    assert again.version != first.version
+    assert cycles.open_member(again, 1)
+    assert cycles.current() == again
+
+
+# --- The current cycle
+
+
+def test_empty_bucket_says_what_to_do(tmp_path: Path, data: Path) -> None:
+    with pytest.raises(UnavailableError, match=r"make demo.*convert a forecast") as caught:
+        Cycles(LocalBucket(tmp_path / "nothing"), data).current()
+    assert "whichgefs is not in bucket" in caught.value.message
+    assert not (data / "currgefs.txt").exists()
+
+
+def test_bucket_is_asked_only_when_it_is_time(
+    bucket: Watched, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(bucket, tmp_path)
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    cycles = Cycles(bucket, data, refresh_seconds=300.0)
+    cycles.current()
+    publish(bucket, tmp_path, SECOND)
+    bucket.calls.clear()
+    for _ in range(20):
+        assert cycles.current().name == FIRST
+    now = 1299.0
+    assert cycles.current().name == FIRST
+    assert bucket.calls == []
+    now = 1300.0
+    assert cycles.current().name == SECOND
+    assert ("read", "whichgefs") in bucket.calls
+
+
+def test_refresh_switches_at_once_and_is_logged(
+    bucket: Watched, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=1e9)
+    assert cycles.current().name == FIRST
+    publish(bucket, tmp_path, SECOND)
+    assert cycles.current().name == FIRST
+    assert cycles.refresh().name == SECOND
+    assert cycles.current().name == SECOND
+    assert "the current cycle is 2026111906 (test, 2 members)" in caplog.text
+    assert (data / "currgefs.txt").read_bytes().startswith(b"2026111906\n")
+
+
+def test_bucket_may_go_back_to_an_earlier_cycle(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    publish(bucket, tmp_path, SECOND)
+    cycles = Cycles(bucket, data)
+    assert cycles.current().name == SECOND
+    bucket.write("whichgefs", f"{FIRST}\n".encode())
+    assert cycles.refresh().name == FIRST
+    assert cycles.current().name == FIRST
+
+
+def test_what_one_process_finds_all_fly_on(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    one, other = (Cycles(bucket, data, refresh_seconds=1e9) for _ in range(2))
+    assert one.current() == other.current()
+    publish(bucket, tmp_path, SECOND)
+    one.refresh()
+    bucket.calls.clear()
+    assert other.current().name == SECOND
+    assert ("read", "whichgefs") not in bucket.calls
+
+
+CURRENT = """
+import sys
+from pathlib import Path
+from gefs import Cycles, LocalBucket
+cycles = Cycles(LocalBucket(Path(sys.argv[1])), Path(sys.argv[2]), refresh_seconds=1e9)
+before = cycles.current()
+print(before.name, flush=True)
+while cycles.current().name == before.name:
+    pass
+print(cycles.current().name, cycles.current().version, flush=True)
+"""
+
+
+def test_switch_reaches_other_processes(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=1e9)
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(faults.Process(CURRENT, bucket.root, data)) for _ in range(2)]
+        for other in others:
+            assert other.line() == FIRST
+        publish(bucket, tmp_path, SECOND)
+        switched = cycles.refresh()
+        for other in others:
+            assert other.line() == f"{SECOND} {switched.version}"
+
+
+def missing_member(bucket: Watched) -> None:
+    bucket.delete(f"{SECOND}_01.npz")
+
+
+def cut_member(bucket: Watched) -> None:
+    faults.truncate_in_place(bucket.path(f"{SECOND}_01.npz"), 3000)
+
+
+def damaged_manifest(bucket: Watched) -> None:
+    bucket.write(f"{SECOND}.json", b"{")
+
+
+def cut_member_of_an_older_tool(bucket: Watched) -> None:
+    bucket.delete(f"{SECOND}.json")
+    cut_member(bucket)
+
+
+def no_name(bucket: Watched) -> None:
+    bucket.write("whichgefs", b"")
+
+
+def bad_name(bucket: Watched) -> None:
+    bucket.write("whichgefs", b"\xff\xfe latest")
+
+
+def no_whichgefs(bucket: Watched) -> None:
+    bucket.delete("whichgefs")
+
+
+BAD = [
+    missing_member,
+    cut_member,
+    damaged_manifest,
+    cut_member_of_an_older_tool,
+    no_name,
+    bad_name,
+    no_whichgefs,
+]
+
+
+@pytest.mark.parametrize("spoil", BAD)
+@pytest.mark.parametrize("restarted", [False, True])
+def test_bad_new_cycle_leaves_the_old_one_current(
+    tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Watched], None], restarted: bool
+) -> None:
+    bucket = Watched(tmp_path / "bucket")
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=0.0)
+    before = cycles.current()
+    publish(bucket, tmp_path, SECOND)
+    spoil(bucket)
+    if restarted:
+        cycles = Cycles(bucket, data, refresh_seconds=0.0)
+    assert cycles.current() == before
+    assert "the bucket's cycle is refused, 2026111900 stays" in caplog.text
+    publish(bucket, tmp_path, SECOND)
+    assert cycles.current().name == SECOND
+
+
+def test_silent_bucket_leaves_the_cycle_current(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=0.0)
+    before = cycles.current()
+
+    def silent(self: LocalBucket, name: str) -> bytes:
+        raise BucketError(f"{name}: connection refused")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(LocalBucket, "read", silent)
+        assert cycles.current() == before
+        # Another process has switched meanwhile: its cycle cannot be read now, the one at hand can be flown.
+        (data / "currgefs.txt").write_bytes(b"2026111906\nabc\n")
+        assert cycles.current() == before
+        with pytest.raises(UnavailableError, match="connection refused"):
+            Cycles(bucket, data).current()
+    assert cycles.current() == before
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"\xff\xfe\n", b"2026111906\nabc\n", b"../secret\n"])
+def test_damaged_note_of_the_current_cycle_is_mended(
+    bucket: Watched, tmp_path: Path, data: Path, content: bytes | None
+) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=1e9)
+    before = cycles.current()
+    good = (data / "currgefs.txt").read_bytes()
+    if content is None:
+        (data / "currgefs.txt").unlink()
+    else:
+        (data / "currgefs.txt").write_bytes(content)
+    assert cycles.current() == before
+    assert (data / "currgefs.txt").read_bytes() == good
+
+
+def test_full_disk_does_not_keep_anyone_from_flying(
+    bucket: Watched, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bucket, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(sharedfiles, "write_atomically", faults.full_disk)
+        cycles = Cycles(bucket, data)
+        assert cycles.current().name == FIRST
+        assert cycles.current().name == FIRST
+        assert "for one process alone: No space left on device" in caplog.text
+        assert cycles.open_member(cycles.current(), 0)
+        assert "is verified, which could not be noted" in caplog.text
+    assert cycles.current().name == FIRST
+    assert (data / "currgefs.txt").read_bytes().startswith(b"2026111900\n")
+
+
+def test_threads_that_all_find_the_new_cycle_agree(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data, refresh_seconds=0.0)
+    with ThreadPoolExecutor(8) as pool:
+        names = {pool.submit(cycles.current) for _ in range(100)}
+        publish(bucket, tmp_path, SECOND)
+        assert {name.result().name for name in names} <= {FIRST, SECOND}
+    assert cycles.current().name == SECOND
+
+
+# --- Members
+
+
+@pytest.fixture
+def flyable(bucket: Watched, tmp_path: Path, data: Path) -> tuple[Cycles, Cycle]:
+    """A published cycle of three members."""
+    publish(bucket, tmp_path, members=3)
+    cycles = Cycles(bucket, data)
+    return cycles, cycles.current()
+
+
+@pytest.fixture
+def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the files that were hashed."""
+    found: list[str] = []
+    sha256 = gefs._sha256
+
+    def noted(path: Path) -> str:
+        found.append(path.name)
+        return sha256(path)
+
+    monkeypatch.setattr(gefs, "_sha256", noted)
+    return found
+
+
+def test_member_is_the_published_one(flyable: tuple[Cycles, Cycle]) -> None:
+    cycles, cycle = flyable
+    for member in cycle.members:
+        assert float(cycles.open_member(cycle, member).winds.data[0, 0, 0, 0, 0]) == 10.0 + member
+
+
+@pytest.mark.parametrize("member", [-1, 3, 99])
+def test_member_that_the_cycle_lacks_is_not_found(flyable: tuple[Cycles, Cycle], member: int) -> None:
+    cycles, cycle = flyable
+    with pytest.raises(NotFoundError, match=rf"member {member} is not in cycle {FIRST}; it has 0\.\.2") as caught:
+        cycles.open_member(cycle, member)
+    assert caught.value.details == {"members": [0, 1, 2]}
+
+
+def test_member_with_other_bytes_than_published_is_refused(flyable: tuple[Cycles, Cycle]) -> None:
+    """One bit of one wind, which no zip directory tells."""
+    cycles, cycle = flyable
+    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    data = WindFile(path).winds.data
+    offset = path.read_bytes().index(data[2, 3].tobytes())
+    faults.overwrite_in_place(path, offset, b"\x01")
+    with pytest.raises(WindFileError, match=f"{FIRST}_01.npz has SHA-256 .*, its manifest says"):
+        cycles.open_member(cycle, 1)
+    assert not list((cycles._current_file.parent / "gefs").glob(f"{FIRST}_01*"))
+    cycles.open_member(cycle, 0)
+
+
+def test_member_is_hashed_once_per_machine(
+    flyable: tuple[Cycles, Cycle], hashes: list[str], bucket: Watched, data: Path
+) -> None:
+    cycles, cycle = flyable
+    for _ in range(3):
+        cycles.open_member(cycle, 1)
+        Cycles(bucket, data).open_member(cycle, 1)
+    assert hashes == [f"{FIRST}_01.npz"]
+    assert [entry.name for entry in (data / "gefs").iterdir()] == [f"{FIRST}_01.npz.verified"]
+
+
+def test_verification_is_not_trusted_for_another_file(
+    flyable: tuple[Cycles, Cycle], hashes: list[str], tmp_path: Path
+) -> None:
+    cycles, cycle = flyable
+    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    cycles.open_member(cycle, 1)
+    other = made(tmp_path / "other", wind=50.0)[1]
+    assert other.stat().st_size == path.stat().st_size
+    same = faults.cut(path, tmp_path / "same.npz", path.stat().st_size)
+    faults.replace_by_rename(path, other)
+    with pytest.raises(WindFileError, match="SHA-256"):
+        cycles.open_member(cycle, 1)
+    faults.replace_by_rename(path, same)
+    cycles.open_member(cycle, 1)
+    faults.overwrite_in_place(path, path.stat().st_size // 2, b"\0wind")
+    with pytest.raises(WindFileError, match="SHA-256"):
+        cycles.open_member(cycle, 1)
+    assert len(hashes) == 4
+
+
+def test_verification_of_an_earlier_publication_is_not_trusted(flyable: tuple[Cycles, Cycle], bucket: Watched) -> None:
+    cycles, cycle = flyable
+    cycles.open_member(cycle, 1)
+    content = json.loads(bucket.read(f"{FIRST}.json"))
+    content["members"][1]["sha256"] = "0" * 64
+    bucket.write(f"{FIRST}.json", json.dumps(content).encode())
+    with pytest.raises(WindFileError, match="its manifest says 0000"):
+        cycles.open_member(cycles.cycle(FIRST), 1)
+
+
+def test_file_that_is_replaced_while_it_is_verified_is_refused(
+    flyable: tuple[Cycles, Cycle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cycles, cycle = flyable
+    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    same = faults.cut(path, tmp_path / "same.npz", path.stat().st_size)
+    sha256 = gefs._sha256
+
+    def replaced_before(at: Path) -> str:
+        faults.replace_by_rename(path, same)
+        return sha256(at)
+
+    monkeypatch.setattr(gefs, "_sha256", replaced_before)
+    with pytest.raises(WindFileError, match="was replaced while it was read"):
+        cycles.open_member(cycle, 1)
+
+    def removed_before(at: Path) -> str:
+        path.unlink()
+        return sha256(at)
+
+    monkeypatch.setattr(gefs, "_sha256", removed_before)
+    with pytest.raises(WindFileError, match="cannot be read: No such file"):
+        cycles.open_member(cycle, 1)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [({"cycle": SECOND}, "starts at 1795068000, its cycle at 1795046400"), ({"degrees": 30.0}, "has shape")],
+)
+def test_file_of_another_start_or_shape_is_refused(
+    flyable: tuple[Cycles, Cycle], bucket: Watched, tmp_path: Path, other: dict[str, Any], reason: str
+) -> None:
+    """Size and SHA-256 agree, since whoever wrote the manifest took the wrong file."""
+    cycles, _ = flyable
+    path = made(tmp_path / "other", **other)[1]
+    content = json.loads(bucket.read(f"{FIRST}.json"))
+    content["members"][1].update(size=path.stat().st_size, sha256=gefs._sha256(path))
+    bucket.put(f"{FIRST}_01.npz", path)
+    bucket.write(f"{FIRST}.json", json.dumps(content).encode())
+    with pytest.raises(WindFileError, match=reason):
+        cycles.open_member(cycles.cycle(FIRST), 1)
+
+
+def test_member_of_an_older_tool_with_another_start_is_refused(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    without_manifest(bucket, tmp_path)
+    cycles = Cycles(bucket, data)
+    cycle = cycles.current()
+    bucket.put(f"{FIRST}_01.npz", made(tmp_path / "other", SECOND)[1])
+    with pytest.raises(WindFileError, match="starts at"):
+        cycles.open_member(cycle, 1)
+
+
+# --- Removal
+
+
+def test_removed_cycle_is_gone_and_others_stay(bucket: Watched, tmp_path: Path) -> None:
+    publish(bucket, tmp_path)
+    publish(bucket, tmp_path, SECOND)
+    gefs.remove_cycle(bucket, FIRST)
+    assert bucket.names() == [f"{SECOND}.json", f"{SECOND}_00.npz", f"{SECOND}_01.npz", "whichgefs"]
+    gefs.remove_cycle(bucket, FIRST)
+
+
+def test_mapped_files_stay_and_their_cycle_is_not_taken_for_a_whole_one(
+    bucket: Watched, tmp_path: Path, data: Path
+) -> None:
+    publish(bucket, tmp_path)
+    cycles = Cycles(bucket, data)
+    mapped = cycles.open_member(cycles.current(), 1)
+    publish(bucket, tmp_path, SECOND)
+    gefs.remove_cycle(bucket, FIRST)
+    assert mapped.is_unchanged()
+    assert [name for name in bucket.names() if name.startswith(FIRST)] == [f"{FIRST}.json", f"{FIRST}_01.npz"]
+    with pytest.raises(NotFoundError):
+        cycles.cycle(FIRST)
+    del mapped
+    gc.collect()
+    gefs.remove_cycle(bucket, FIRST)
+    assert not [name for name in bucket.names() if name.startswith(FIRST)]
+
+
+def test_file_mapped_by_another_process_stays(bucket: Watched, tmp_path: Path) -> None:
+    publish(bucket, tmp_path)
+    code = """
+import sys, time, windfile
+from pathlib import Path
+file = windfile.WindFile(Path(sys.argv[1]))
+print("mapped", flush=True)
+time.sleep(600)
+"""
+    with faults.Process(code, bucket.path(f"{FIRST}_00.npz")) as process:
+        assert process.line() == "mapped"
+        gefs.remove_cycle(bucket, FIRST)
+        assert f"{FIRST}_00.npz" in bucket.names()
+        process.kill()
+        gefs.remove_cycle(bucket, FIRST)
+    assert bucket.names() == ["whichgefs"]
+
+
+def test_two_that_remove_one_cycle_do_not_disturb_each_other(bucket: Watched, tmp_path: Path) -> None:
+    for _ in range(10):
+        publish(bucket, tmp_path, members=5)
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(lambda _: gefs.remove_cycle(bucket, FIRST), range(4)))
+        gefs.remove_cycle(bucket, FIRST)
+        assert bucket.names() == ["whichgefs"]
