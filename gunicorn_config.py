@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _settings = Settings()
 
-bind = f"0.0.0.0:{_settings.port}"
+bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_workers
 threads = _settings.web_threads
 worker_class = "gthread"

@@ -14,6 +14,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
 
     port: int = Field(8000, ge=1, le=65535, validation_alias="PORT", description="port of the web server")
+    host: str = Field("127.0.0.1", validation_alias="HABSIM_HOST", description="address to serve; `0.0.0.0` is all")
     secret_key: SecretStr | None = Field(
         None,
         min_length=16,
