@@ -83,9 +83,7 @@ class TestJson:
     def test_points_end_with_two_integer_zeros(self) -> None:
         points = np.array([[START, 1.0, 2.0, 3.0, 0.0, 0.0], [START, 1.0, 2.0, 0.0, -1e-9, 0.0]])
         text = points_json(Trajectory((FlightPhase("coast", points),)))
-        assert text == (
-            b"[[],[[1763035200.0,1.0,2.0,3.0,0.0,0.0,0,0],[1763035200.0,1.0,2.0,0.0,0.0,0.0,0,0]],[]]"
-        )
+        assert text == (b"[[],[[1763035200.0,1.0,2.0,3.0,0.0,0.0,0,0],[1763035200.0,1.0,2.0,0.0,0.0,0.0,0,0]],[]]")
 
     @pytest.mark.parametrize("missing", ["ascent", "coast", "descent"])
     def test_missing_phase_is_an_empty_list(self, missing: str) -> None:
