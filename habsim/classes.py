@@ -166,7 +166,8 @@ class ElevationFile:
                 f"the elevation grid of {rows} x {columns} cells spans {columns * column_step:g} degrees of longitude, "
                 "it must span 360"
             )
-        if not (82.0 <= north <= 90.0 + row_step) or south > -89.0 or south < -90.0 - row_step:
+        half = 0.5 * row_step  # the outer cells reach beyond their centres
+        if not 82.0 - half <= north <= 90.0 + row_step or not -90.0 - row_step <= south <= -89.0 + half:
             raise ElevationError(
                 f"the elevation grid reaches from {north:g} to {south:g} degrees, it must reach -90..83"
             )

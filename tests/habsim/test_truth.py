@@ -188,7 +188,7 @@ def test_wind_is_linear_in_the_logarithm_of_pressure_without_heights() -> None:
 
 
 def test_wind_is_linear_in_height_with_heights() -> None:
-    """Levels lower than in the standard atmosphere, 1 m/s of wind a kilometre: the drift is the integral of z / 1000."""
+    """Levels lower than the standard ones, 1 m/s of wind a kilometre: the drift is the integral of z / 1000."""
 
     def height(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
         result: Floats = 7000.0 * np.log(1000.0 / pressure) + 0.0 * lat
