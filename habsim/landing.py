@@ -478,7 +478,5 @@ def _inside_ring(ring: Array, degrees: Array) -> npt.NDArray[np.bool_]:
 
 
 def _normal_longitude(longitude: Array) -> Array:
-    """Degrees, -180 <= result < 180, the very same number for all names of a meridian."""
-    # Rounded first, because the error of the subtraction must not decide which way to round.
-    rounded = np.round(longitude, _SAME_DECIMALS)
-    return np.round(rounded - 360.0 * np.floor((rounded + 180.0) / 360.0), _SAME_DECIMALS)
+    """Degrees, -180..180, the very same number for all names of a meridian rounded to `_SAME_DECIMALS`."""
+    return np.round(longitude - 360.0 * np.floor((longitude + 180.0) / 360.0), _SAME_DECIMALS)
