@@ -29,6 +29,7 @@ GIVEN = {
     "HABSIM_CACHE_SECONDS": "60",
     "HABSIM_REFRESH_SECONDS": "30",
     "HABSIM_CORS_ORIGINS": "https://example.org",
+    "HABSIM_HOST": "0.0.0.0",
 }
 
 
