@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+EARTH_RADIUS = 6371009.0  # m, mean radius (2a + b) / 3 of WGS 84
 STANDARD_GRAVITY = 9.80665  # m/s^2
 GAS_CONSTANT_AIR = 287.05287  # J/(kg K)
 SEA_LEVEL_PRESSURE = 1013.25  # hPa

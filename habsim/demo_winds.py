@@ -36,7 +36,6 @@ LEVELS: Array = np.array(
     [*(1, 2, 3, 5, 7, 10, 20, 30, 50, 70), *range(100, 900, 50), *range(900, 1001, 25)], dtype=np.float64
 )
 
-EARTH_RADIUS = 6_371_009.0  # m
 ROTATION = 7.292e-5  # rad/s
 SCALE_HEIGHT = 7_000.0  # m, of the log-pressure height (Holton, section 8.4.1)
 DAY = 86_400.0  # s
@@ -199,7 +198,7 @@ def zonal_mean(latitudes: Array, levels: Array, time: float) -> tuple[Array, Arr
     fine = np.linspace(-90.0, 90.0, 1801)
     wind = sum((jet.wind(fine, heights) for jet in jets), np.zeros((len(fine), len(levels))))
     coriolis = 2 * ROTATION * np.sin(np.radians(fine))
-    slope = -EARTH_RADIUS * coriolis[:, None] * wind / atmosphere.STANDARD_GRAVITY
+    slope = -atmosphere.EARTH_RADIUS * coriolis[:, None] * wind / atmosphere.STANDARD_GRAVITY
     step = math.radians(fine[1] - fine[0])
     height = np.zeros_like(slope)
     np.cumsum(0.5 * step * (slope[1:] + slope[:-1]), axis=0, out=height[1:])
@@ -309,11 +308,11 @@ def _geostrophic_mode(wave: Wave, axes: Axes) -> _Mode:
     s, c = _sine_cosine(axes.latitudes)
     largest = c0**m * s0**2 * math.exp(-0.5 * ((s0 - s1) / width) ** 2)
     bell = wave.amplitude / largest * np.exp(-0.5 * ((s - s1) / width) ** 2)
-    scale = atmosphere.STANDARD_GRAVITY / (2 * ROTATION * EARTH_RADIUS)
+    scale = atmosphere.STANDARD_GRAVITY / (2 * ROTATION * atmosphere.EARTH_RADIUS)
     slope_over_sine = c ** (m + 1) * (2 - s * (s - s1) / width**2) - m * c ** (m - 1) * s**2
     return _Mode(
         wavenumber=m,
-        frequency=m * wave.speed / (EARTH_RADIUS * c0),
+        frequency=m * wave.speed / (atmosphere.EARTH_RADIUS * c0),
         height=(c**m * s**2 * bell).astype(np.complex128),
         eastward=(-scale * bell * slope_over_sine).astype(np.complex128),
         northward=(1j * m * scale * bell * c ** (m - 1) * s).astype(np.complex128),
@@ -328,10 +327,10 @@ def _equatorial_mode(wave: EquatorialWave, axes: Axes) -> _Mode:
     w^2 - C k w - beta C = 0 and k < 0 (Holton, section 11.4.1).
     """
     gravity_wave_speed = 25.0
-    beta = 2 * ROTATION / EARTH_RADIUS
-    shift = -gravity_wave_speed * wave.wavenumber / EARTH_RADIUS
+    beta = 2 * ROTATION / atmosphere.EARTH_RADIUS
+    shift = -gravity_wave_speed * wave.wavenumber / atmosphere.EARTH_RADIUS
     frequency = 0.5 * (shift + math.sqrt(shift**2 + 4 * beta * gravity_wave_speed))
-    y = EARTH_RADIUS * np.radians(axes.latitudes)
+    y = atmosphere.EARTH_RADIUS * np.radians(axes.latitudes)
     northward = (wave.amplitude * np.exp(-0.5 * beta * y**2 / gravity_wave_speed)).astype(np.complex128)
     # The complex conjugate of the solution, because a mode has +m longitude and this wave -m.
     eastward = (-1j * frequency * y / gravity_wave_speed * northward).astype(np.complex128)

@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from habsim.atmosphere import EARTH_RADIUS
 from habsim.halffloat import weighted_sum
 
-EARTH_RADIUS = 6371009.0  # m, mean radius (2a + b) / 3 of WGS 84
 DEGREES = 180.0 / math.pi
 POLAR_CAP = 70.0  # degrees: beyond it steps are taken in three dimensions, where meridians do not converge
 HIGHEST_GROUND = 8900.0  # m, above every mountain

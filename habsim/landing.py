@@ -17,7 +17,8 @@ import numpy.typing as npt
 import shapely
 from contourpy import FillType, contour_generator
 
-EARTH_RADIUS_M = 6_371_009.0
+from habsim.atmosphere import EARTH_RADIUS
+
 
 ELLIPSE_PROBABILITIES = (0.5, 0.9)
 REGION_PROBABILITIES = (0.3, 0.5, 0.7, 0.9)
@@ -125,12 +126,12 @@ class _Plane:
         sine = np.hypot(local[:, 0], local[:, 1])
         angle = np.arctan2(sine, local[:, 2])
         stretch = np.divide(angle, sine, out=np.ones_like(sine), where=sine > 0.0)
-        result: Array = EARTH_RADIUS_M * stretch[:, None] * local[:, :2]
+        result: Array = EARTH_RADIUS * stretch[:, None] * local[:, :2]
         return result
 
     def unproject(self, points: Array) -> Array:
         """Metres (n, 2) to degrees (n, 2): longitude -180..180, latitude."""
-        flat = points / EARTH_RADIUS_M
+        flat = points / EARTH_RADIUS
         angle = np.hypot(flat[:, 0], flat[:, 1])
         vectors = np.sinc(angle / np.pi)[:, None] * (flat @ self.frame[:2])
         vectors += np.cos(angle)[:, None] * self.frame[2]
@@ -218,9 +219,7 @@ def probability_inside(
     return float(share[inside].sum() / share.sum())
 
 
-def _landings(
-    latitude: npt.ArrayLike, longitude: npt.ArrayLike, weight: npt.ArrayLike | None
-) -> tuple[Array, Array]:
+def _landings(latitude: npt.ArrayLike, longitude: npt.ArrayLike, weight: npt.ArrayLike | None) -> tuple[Array, Array]:
     """Longitude and latitude (n, 2) of the landings, and their weights with sum 1."""
     lat = np.asarray(latitude, dtype=np.float64)
     lon = np.asarray(longitude, dtype=np.float64)
@@ -297,7 +296,7 @@ def _estimate_density(points: Array, share: Array, deviation: Array, axes: Array
     step = np.array([columns[1] - columns[0], rows[1] - rows[0]])
     # Beyond the antipode the plane covers the sphere a second time. One cell short of it, because a contour lies
     # up to one cell outside the last point that is higher than it.
-    limit = np.pi * EARTH_RADIUS_M - float(np.hypot(*step))
+    limit = np.pi * EARTH_RADIUS - float(np.hypot(*step))
     if math.hypot(float(np.abs(columns).max()), float(np.abs(rows).max())) > limit:
         density[np.hypot(columns, rows[:, None]) > limit] = 0.0
     return _DensityGrid(density, np.array([columns[0], rows[0]]) @ axes, step, axes)
@@ -344,7 +343,7 @@ def _signed_area(ring: Array) -> float:
     x, y = ring.T
     twice = x[:-1] * y[1:] - x[1:] * y[:-1]
     middle = np.hypot(x[:-1] + x[1:], y[:-1] + y[1:]) / 2.0
-    shrink = np.sinc(middle / (2.0 * np.pi * EARTH_RADIUS_M)) ** 2
+    shrink = np.sinc(middle / (2.0 * np.pi * EARTH_RADIUS)) ** 2
     return 0.5 * float(twice @ shrink)
 
 
@@ -423,9 +422,9 @@ def _is_inside_left(unrolled: Array, area: float) -> bool:
 
     Its direction would not tell: a ring a few centimetres wide, or one that bends close to a pole, may cross itself.
     """
-    globe = 4.0 * np.pi * EARTH_RADIUS_M**2
+    globe = 4.0 * np.pi * EARTH_RADIUS**2
     lon, lat = np.radians(unrolled).T
-    inside = EARTH_RADIUS_M**2 * abs(float(np.diff(lon) @ np.sin((lat[1:] + lat[:-1]) / 2.0)))
+    inside = EARTH_RADIUS**2 * abs(float(np.diff(lon) @ np.sin((lat[1:] + lat[:-1]) / 2.0)))
     left = area % globe
     return abs(inside - left) < abs(globe - inside - left)
 
