@@ -19,7 +19,6 @@ from contourpy import FillType, contour_generator
 
 from habsim.atmosphere import EARTH_RADIUS
 
-
 ELLIPSE_PROBABILITIES = (0.5, 0.9)
 REGION_PROBABILITIES = (0.3, 0.5, 0.7, 0.9)
 
