@@ -104,7 +104,8 @@ def rows(data_dir: Path) -> Iterator[Row]:
 
 def _of_server(name: str, server: Server) -> Iterator[Row]:
     yield Row(f"{name}: start to first flight answered", f"{server.first_answer_seconds:.2f} s", "<= 5 s")
-    server.load([ensemble_path(n) for n in range(900, 940)], connections=2 * WORKERS, count=40)  # both workers warm
+    for first in range(900, 1000, 10):  # on connections of their own each time, so that both workers get some
+        server.load([ensemble_path(n) for n in range(first, first + 10)], connections=2 * WORKERS, count=10)
     apart = server.load([ensemble_path(n) for n in range(100)], connections=1, count=100)
     yield Row(f"{name}: /sim/spaceshot, 441 landings, each request another, p50", _ms(apart.p50_ms), "<= 40 ms")
     yield Row(f"{name}: /sim/spaceshot, 441 landings, each request another, p99", _ms(apart.p99_ms))
@@ -115,7 +116,9 @@ def _of_server(name: str, server: Server) -> Iterator[Row]:
     for route, path, asked in (("/sim/singlezpb", request_path, 1500), ("/api/v1/", tawhiri_path, 1200)):
         paths = [path(n) for n in range(500)]
         server.load(paths, connections=4, count=1000)
-        result = server.load(paths, connections=4, count=15_000, seconds=10.0)
+        # Connections stay with the worker that took them, however unevenly: the median of three sets of them.
+        runs = [server.load(paths, connections=4, count=6_000, seconds=8.0) for _ in range(3)]
+        result = sorted(runs, key=lambda run: run.requests_per_second)[1]
         rate = f"{result.requests_per_second:,.0f}/s"
         yield Row(f"{name}: {route}, 4 connections, 2 workers", rate, f">= {asked:,}/s")
         latency = f"{result.p50_ms:.2f} / {result.p99_ms:.2f} ms"

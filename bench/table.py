@@ -18,6 +18,6 @@ class Row:
 def show(title: str, rows: Iterable[Row]) -> None:
     """Print each row as soon as it is measured."""
     print(f"\n{title}", flush=True)
-    print(f"  {'':<64} {'measured':>24}   asked")
+    print(f"  {'':<76} {'measured':>24}   asked")
     for row in rows:
-        print(f"  {row.what:<64} {row.measured:>24}   {row.asked}".rstrip(), flush=True)
+        print(f"  {row.what:<76} {row.measured:>24}   {row.asked}".rstrip(), flush=True)
