@@ -1,6 +1,9 @@
 # `make run` serves, `make test` tests. Both set up what they need; PYTHON chooses the interpreter.
 PYTHON ?= python3
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+ifeq ($(VERSION),)
+$(error $(PYTHON) cannot be run; name Python 3.11 or newer, for example: make run PYTHON=python3.13)
+endif
 VENV ?= .venv/$(VERSION)
 PY := $(VENV)/bin/python
 HABSIM_DATA_DIR ?= data
