@@ -76,9 +76,7 @@ def draws_from_kernels(seed: int, points: Array, count: int) -> Array:
     """A sample of the kernel density estimate itself: a landing, and noise of n^(-1/3) times the covariance."""
     rng = np.random.default_rng(seed)
     covariance = np.cov(points.T) * len(points) ** (-1.0 / 3.0)
-    return points[rng.integers(len(points), size=count)] + rng.multivariate_normal(
-        [0.0, 0.0], covariance, count
-    )
+    return points[rng.integers(len(points), size=count)] + rng.multivariate_normal([0.0, 0.0], covariance, count)
 
 
 def features(result: LandingStatistics) -> list[dict[str, Any]]:
@@ -369,9 +367,7 @@ def ragged(seed: int) -> tuple[Array, Array, Array]:
 
 
 # Of the later seeds, some give a contour that touches itself when rounded, with and without crossing the antimeridian.
-@pytest.mark.parametrize(
-    "seed", [*range(1, 160), 228, 229, 244, 1343, 1484, 1620, 1673, 2603, 2717, 2837, 6189, 21898]
-)
+@pytest.mark.parametrize("seed", [*range(1, 160), 228, 229, 244, 1343, 1484, 1620, 1673, 2603, 2717, 2837, 6189, 21898])
 def test_ragged_clouds_give_valid_regions_of_their_area(seed: int) -> None:
     result = statistics(*ragged(seed))
     for feature in features(result):
@@ -398,9 +394,7 @@ def test_landings_round_the_antipode_give_valid_regions() -> None:
 
 @everywhere
 @pytest.mark.parametrize("count", [1, 2, 441])
-def test_identical_landings_give_discs_of_the_bandwidth_floor(
-    centre: tuple[float, float], count: int
-) -> None:
+def test_identical_landings_give_discs_of_the_bandwidth_floor(centre: tuple[float, float], count: int) -> None:
     result = statistics(*place(np.zeros((count, 2)), centre))
     assert result.latitude == pytest.approx(centre[0], abs=1e-9)
     for ellipse in result.ellipses:
@@ -589,9 +583,7 @@ def test_landing_on_a_border_is_in_one_tile_by_any_name(landing_turns: float, ti
     seed=st.integers(0, 2**32 - 1),
     centre=st.tuples(st.floats(-60.0, 60.0), st.floats(-720.0, 720.0)),
 )
-def test_star_agrees_with_planar_geometry_after_any_turn_of_the_globe(
-    seed: int, centre: tuple[float, float]
-) -> None:
+def test_star_agrees_with_planar_geometry_after_any_turn_of_the_globe(seed: int, centre: tuple[float, float]) -> None:
     rng = np.random.default_rng(seed)
     turn = np.sort(rng.uniform(0.0, 2.0 * np.pi, 12))
     star = (rng.uniform(2.0, 25.0, 12) * np.array([np.cos(turn), np.sin(turn)])).T
