@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numba import njit
 
 from habsim import atmosphere, halffloat, kernels
+from habsim.atmosphere import EARTH_RADIUS
 from habsim.classes import ElevationFile, Flights, Launches, Location, Simulator, WindField, air
 from habsim.errors import FlightError
 from habsim.profiles import PROFILES
@@ -246,7 +247,7 @@ def test_a_short_move_goes_where_it_should(lat: float, lon: float, east: float, 
 
     A move along parallels and meridians bends with them: by tan(lat) metres^2 / R at most.
     """
-    radius = kernels.EARTH_RADIUS
+    radius = EARTH_RADIUS
     to_lat, to_lon = kernels.move(lat, lon, east * metres, north * metres, radius, lat, lon)
     phi, lam = math.radians(lat), math.radians(lon)
     up = np.array([math.cos(phi) * math.cos(lam), math.cos(phi) * math.sin(lam), math.sin(phi)])
