@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -148,28 +149,29 @@ class Process:
     """
 
     def __init__(self, code: str, *arguments: object) -> None:
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115  (it is closed with the process)
         self._running = subprocess.Popen(
             [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
             cwd=ROOT,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
+        assert self._running.stdout is not None
+        self._output = self._running.stdout
 
     def __enter__(self) -> Process:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._running.poll() is None:
-            self._running.kill()
-        self._running.communicate()
+        self.kill()
+        self._output.close()
+        self._errors.close()
 
     def line(self) -> str:
         """The next line it prints; fails the test when it ends instead."""
-        assert self._running.stdout is not None
-        line = self._running.stdout.readline()
-        if not line:
-            raise AssertionError(f"the process ended: {self._running.communicate()[1]}")
+        line = self._output.readline()
+        assert line, f"the process ended: {self._said()}"
         return line.strip()
 
     def kill(self) -> None:
@@ -179,14 +181,17 @@ class Process:
 
     def result(self) -> str:
         """What else it prints until its end, which must be a good one."""
-        output, errors = self._running.communicate(timeout=DEADLINE_SECONDS)
-        assert self._running.returncode == 0, errors
+        output = self._output.read()
+        assert self.status() == 0, self._said()
         return output.strip()
 
     def status(self) -> int:
         """Its exit status, minus the signal that killed it."""
-        self._running.communicate(timeout=DEADLINE_SECONDS)
-        return int(self._running.returncode)
+        return self._running.wait(DEADLINE_SECONDS)
+
+    def _said(self) -> str:
+        self._errors.seek(0)
+        return self._errors.read()
 
 
 # For the code of a `Process`: it dies by SIGKILL in the middle of that step of an atomic write.
