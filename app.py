@@ -94,7 +94,7 @@ def build_services(settings: Settings) -> Services:
     ground = elev.load(path)
     status = path.stat()
     orchestrator = Orchestrator(cycles, ground, settings)
-    orchestrator.drop_results()
+    orchestrator.runs.drop_results()
     Simulator.warm_up(ground)
     try:
         cycles.refresh()

@@ -19,7 +19,8 @@ from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
 from habsim.errors import HabsimError, NotFoundError
-from simulate import Ensemble, Orchestrator, Provenance, provenance_of, result_key
+from runs import result_key
+from simulate import Ensemble, Orchestrator, Provenance, provenance_of
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
 api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
@@ -72,7 +73,7 @@ def spaceshot(query: EnsembleQuery) -> Response:
     def compute(cycle: Cycle) -> tuple[bytes, str]:
         # The convention of longitudes follows the number as given, which `ask` holds too.
         key = result_key(cycle.name, cycle.version, ask, request_id, service.ground_version)
-        body = orchestrator.once(
+        body = orchestrator.runs.once(
             request_id,
             key,
             len(cycle.members),
@@ -121,7 +122,7 @@ def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -
 
 @api.get("/progress", summary="Progress of an ensemble", responses=described("How much is done"))
 def progress(query: ProgressQuery) -> Response:
-    state = services().orchestrator.progress(query.request_id)
+    state = services().orchestrator.runs.progress(query.request_id)
     if state is None:
         raise NotFoundError(f"no ensemble with request_id {query.request_id} is running or ended within 30 s")
     return json_response(state)
@@ -207,8 +208,8 @@ def status() -> Response:
             "status": "online",
             "memory_mb": round(service.private_memory_mb(), 1),
             "simulator_cache_size": len(orchestrator.open_members()),
-            "prediction_cache_size": orchestrator.kept_results(),
-            "active_requests": orchestrator.running_ensembles(),
+            "prediction_cache_size": orchestrator.runs.kept_results(),
+            "active_requests": orchestrator.runs.running_ensembles(),
             "gefs_cycle": cycle.name,
             "product": cycle.product,
             "demo": cycle.product == "demo",
@@ -229,7 +230,7 @@ def cache_status() -> Response:
             "simulator_cache": {"size": len(entries), "max_size": service.max_open_members, "entries": entries},
             "gefs_cache": {"files": files, "total_size_mb": round(total / 1e6, 1)},
             "prediction_cache": {
-                "size": orchestrator.kept_results(),
+                "size": orchestrator.runs.kept_results(),
                 "max_size": service.settings.cached_predictions,
             },
         }

@@ -38,7 +38,7 @@ def progress_stream(services: Services, request_id: str) -> Response:
     if not services.streams.acquire(blocking=False):
         raise BusyError("too many progress streams are open on this worker; ask /sim/progress instead", 2)
     events = _events(
-        lambda: services.orchestrator.progress(request_id),
+        lambda: services.orchestrator.runs.progress(request_id),
         _client(request.environ.get("gunicorn.socket")),
         last_seen=request.headers.get("Last-Event-ID", ""),
     )

@@ -20,6 +20,7 @@ import pytest
 
 import elev
 import gefs
+import runs
 import sharedfiles
 import simulate
 from gefs import Cycle, Cycles, LocalBucket
@@ -32,7 +33,8 @@ from habsim.errors import (
     UnavailableError,
     WindFileError,
 )
-from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator, Progress, result_key
+from runs import Progress, result_key
+from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator
 from tests import faults
 from tests.worlds import START, make_elevation, make_settings, sample, write_field
 
@@ -365,28 +367,28 @@ def quick(computation: Computation) -> Computation:
 
 
 def test_result_is_kept(orchestrator: Orchestrator, quick: Computation) -> None:
-    answers = [orchestrator.once(request_id, "key", 3, 6, quick) for request_id in ("a", "a", "b")]
+    answers = [orchestrator.runs.once(request_id, "key", 3, 6, quick) for request_id in ("a", "a", "b")]
     assert answers == [b"answer 1"] * 3
     assert quick.times == 1
-    assert orchestrator.kept_results() == 1
-    assert orchestrator.once("a", "another key", 3, 6, quick) == b"answer 2"
+    assert orchestrator.runs.kept_results() == 1
+    assert orchestrator.runs.once("a", "another key", 3, 6, quick) == b"answer 2"
 
 
 def test_result_is_kept_for_other_workers(orchestrator: Orchestrator, tmp_path: Path, quick: Computation) -> None:
-    orchestrator.once("a", "key", 3, 6, quick)
-    assert orchestrator_of(tmp_path).once("a", "key", 3, 6, quick) == b"answer 1"
+    orchestrator.runs.once("a", "key", 3, 6, quick)
+    assert orchestrator_of(tmp_path).runs.once("a", "key", 3, 6, quick) == b"answer 1"
 
 
 def test_result_is_computed_anew_when_its_time_is_over(tmp_path: Path, quick: Computation) -> None:
     publish(tmp_path)
     orchestrator = orchestrator_of(tmp_path, prediction_seconds=100)
-    orchestrator.once("a", "key", 3, 6, quick)
+    orchestrator.runs.once("a", "key", 3, 6, quick)
     (kept,) = (tmp_path / "data" / "results").iterdir()
     now = time.time()
     os.utime(kept, (now - 50, now - 50))
-    assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 1"
+    assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 1"
     os.utime(kept, (now - 101, now - 101))
-    assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 2"
+    assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 2"
 
 
 def test_results_are_bounded_by_number_and_age(tmp_path: Path, quick: Computation) -> None:
@@ -394,21 +396,21 @@ def test_results_are_bounded_by_number_and_age(tmp_path: Path, quick: Computatio
     orchestrator = orchestrator_of(tmp_path, cached_predictions=3, prediction_seconds=100)
     results, now = tmp_path / "data" / "results", time.time()
     for n in range(5):
-        orchestrator.once("a", f"key{n}", 3, 6, quick)
+        orchestrator.runs.once("a", f"key{n}", 3, 6, quick)
         os.utime(results / f"key{n}.json", (now - 50 + n, now - 50 + n))
-    orchestrator.once("a", "last", 3, 6, quick)
+    orchestrator.runs.once("a", "last", 3, 6, quick)
     assert sorted(path.stem for path in results.iterdir()) == ["key3", "key4", "last"]
     os.utime(results / "key3.json", (now - 200, now - 200))
     os.utime(results / "key4.json", (now - 200, now - 200))
-    orchestrator.once("a", "very last", 3, 6, quick)
+    orchestrator.runs.once("a", "very last", 3, 6, quick)
     assert sorted(path.stem for path in results.iterdir()) == ["last", "very last"]
 
 
 def test_start_of_a_server_forgets_results(orchestrator: Orchestrator, quick: Computation) -> None:
-    orchestrator.once("a", "key", 3, 6, quick)
-    orchestrator.drop_results()
-    assert orchestrator.kept_results() == 0
-    assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 2"
+    orchestrator.runs.once("a", "key", 3, 6, quick)
+    orchestrator.runs.drop_results()
+    assert orchestrator.runs.kept_results() == 0
+    assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 2"
 
 
 def test_key_of_a_result_tells_everything_apart() -> None:
@@ -433,7 +435,7 @@ def test_equal_requests_in_threads_are_computed_once(
 ) -> None:
     workers = [orchestrator, orchestrator_of(tmp_path)]
     with ThreadPoolExecutor(8) as pool:
-        answers = [pool.submit(workers[n % 2].once, "a", "key", 3, 6, computation) for n in range(8)]
+        answers = [pool.submit(workers[n % 2].runs.once, "a", "key", 3, 6, computation) for n in range(8)]
         assert computation.begun.wait(LONG)
         time.sleep(0.05)  # that the others come to wait; those that come later get the kept result
         assert not any(answer.done() for answer in answers)
@@ -456,7 +458,7 @@ class Slow:
         return computation(progress)
 computation.may_end.set()
 print("ready", flush=True)
-print(orchestrator.once("a", "key", 3, 6, Slow()).decode(), flush=True)
+print(orchestrator.runs.once("a", "key", 3, 6, Slow()).decode(), flush=True)
 """
 
 
@@ -476,16 +478,16 @@ def test_killed_computation_is_taken_over_and_reads_as_failed(
 ) -> None:
     with faults.Process(ONCE, tmp_path, "long") as process:
         assert [process.line(), process.line()] == ["ready", "computing"]
-        state = orchestrator.progress("a")
+        state = orchestrator.runs.progress("a")
         assert state is not None
         assert state["status"] == "loading"
-        assert orchestrator.running_ensembles() == 1
+        assert orchestrator.runs.running_ensembles() == 1
         process.kill()
-    state = orchestrator.progress("a")
+    state = orchestrator.runs.progress("a")
     assert state is not None
     assert (state["status"], state["error"]) == ("failed", "the process that computed it ended; ask again")
-    assert orchestrator.running_ensembles() == 0
-    assert orchestrator_of(tmp_path, max_ensembles=1).once("a", "key", 3, 6, quick) == b"answer 1"
+    assert orchestrator.runs.running_ensembles() == 0
+    assert orchestrator_of(tmp_path, max_ensembles=1).runs.once("a", "key", 3, 6, quick) == b"answer 1"
 
 
 def test_waiting_request_computes_when_the_first_one_fails(orchestrator: Orchestrator, quick: Computation) -> None:
@@ -497,9 +499,9 @@ def test_waiting_request_computes_when_the_first_one_fails(orchestrator: Orchest
         raise UnavailableError("no member can be flown")
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(orchestrator.once, "a", "key", 3, 6, fails)
+        first = pool.submit(orchestrator.runs.once, "a", "key", 3, 6, fails)
         assert begun.wait(LONG)
-        second = pool.submit(orchestrator.once, "a", "key", 3, 6, quick)
+        second = pool.submit(orchestrator.runs.once, "a", "key", 3, 6, quick)
         may_fail.set()
         with pytest.raises(UnavailableError):
             first.result(LONG)
@@ -513,7 +515,7 @@ def test_waiting_request_computes_when_the_first_one_fails(orchestrator: Orchest
 def running(orchestrator: Orchestrator, computation: Computation, count: int) -> Any:
     """`count` different ensembles that run until the block ends."""
     with ThreadPoolExecutor(count) as pool:
-        futures = [pool.submit(orchestrator.once, f"r{n}", f"run{n}", 3, 6, computation) for n in range(count)]
+        futures = [pool.submit(orchestrator.runs.once, f"r{n}", f"run{n}", 3, 6, computation) for n in range(count)]
         try:
             faults.wait_until(lambda: computation.times >= count, "their begin")
             yield futures
@@ -528,18 +530,18 @@ def test_fourth_ensemble_waits_and_is_then_refused(tmp_path: Path, computation: 
     orchestrator = orchestrator_of(tmp_path, ensemble_wait_seconds=0.1)
     other = orchestrator_of(tmp_path, ensemble_wait_seconds=0.1)  # turns are of the machine, not of the worker
     with running(orchestrator, computation, 3):
-        assert orchestrator.running_ensembles() == other.running_ensembles() == 3
+        assert orchestrator.runs.running_ensembles() == other.runs.running_ensembles() == 3
         began = time.monotonic()
         with pytest.raises(BusyError, match="3 ensembles are running, which is the limit") as caught:
-            other.once("fourth", "key", 3, 6, computation)
+            other.runs.once("fourth", "key", 3, 6, computation)
         assert time.monotonic() - began >= 0.1
         assert caught.value.retry_after_seconds == 5
-        state = other.progress("fourth")
+        state = other.runs.progress("fourth")
         assert state is not None
         assert state["status"] == "failed"
         assert "3 ensembles are running" in state["error"]
     assert computation.times == 3
-    assert orchestrator.running_ensembles() == 0
+    assert orchestrator.runs.running_ensembles() == 0
 
 
 def test_fourth_ensemble_gets_its_turn_when_one_ends(tmp_path: Path, computation: Computation) -> None:
@@ -547,9 +549,9 @@ def test_fourth_ensemble_gets_its_turn_when_one_ends(tmp_path: Path, computation
     orchestrator = orchestrator_of(tmp_path, ensemble_wait_seconds=600.0)
     with ThreadPoolExecutor(1) as pool:
         with running(orchestrator, computation, 3):
-            fourth: Future[bytes] = pool.submit(orchestrator.once, "fourth", "key", 3, 6, computation)
-            faults.wait_until(lambda: orchestrator.progress("fourth"), "its wait")
-            state = orchestrator.progress("fourth")
+            fourth: Future[bytes] = pool.submit(orchestrator.runs.once, "fourth", "key", 3, 6, computation)
+            faults.wait_until(lambda: orchestrator.runs.progress("fourth"), "its wait")
+            state = orchestrator.runs.progress("fourth")
             assert state is not None
             assert state["status"] == "loading"
             assert computation.times == 3
@@ -559,9 +561,9 @@ def test_fourth_ensemble_gets_its_turn_when_one_ends(tmp_path: Path, computation
 def test_kept_result_needs_no_turn(tmp_path: Path, computation: Computation) -> None:
     publish(tmp_path)
     orchestrator = orchestrator_of(tmp_path, ensemble_wait_seconds=0.0)
-    orchestrator.once("a", "key", 3, 6, lambda progress: b"kept")
+    orchestrator.runs.once("a", "key", 3, 6, lambda progress: b"kept")
     with running(orchestrator, computation, 3):
-        assert orchestrator.once("a", "key", 3, 6, computation) == b"kept"
+        assert orchestrator.runs.once("a", "key", 3, 6, computation) == b"kept"
 
 
 def test_killed_process_gives_its_turn_back(tmp_path: Path, quick: Computation) -> None:
@@ -570,9 +572,9 @@ def test_killed_process_gives_its_turn_back(tmp_path: Path, quick: Computation) 
     with faults.Process(ONCE, tmp_path, "long") as process:
         assert [process.line(), process.line()] == ["ready", "computing"]
         with pytest.raises(BusyError, match="1 ensembles are running"):
-            orchestrator.once("b", "other", 3, 6, quick)
+            orchestrator.runs.once("b", "other", 3, 6, quick)
         process.kill()
-        assert orchestrator_of(tmp_path, max_ensembles=1).once("b", "other", 3, 6, quick) == b"answer 1"
+        assert orchestrator_of(tmp_path, max_ensembles=1).runs.once("b", "other", 3, 6, quick) == b"answer 1"
 
 
 def test_failed_ensemble_gives_its_turn_back(orchestrator: Orchestrator) -> None:
@@ -581,9 +583,9 @@ def test_failed_ensemble_gives_its_turn_back(orchestrator: Orchestrator) -> None
 
     for n in range(4):
         with pytest.raises(RuntimeError, match="a bug"):
-            orchestrator.once("a", f"key{n}", 3, 6, fails)
-    assert orchestrator.running_ensembles() == 0
-    state = orchestrator.progress("a")
+            orchestrator.runs.once("a", f"key{n}", 3, 6, fails)
+    assert orchestrator.runs.running_ensembles() == 0
+    state = orchestrator.runs.progress("a")
     assert state is not None
     assert (state["status"], state["error"]) == ("failed", "internal error")
 
@@ -594,7 +596,7 @@ def test_failed_ensemble_gives_its_turn_back(orchestrator: Orchestrator) -> None
 @pytest.fixture
 def every_write(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """All states of progress files, as written; none is left out for coming too soon after another."""
-    monkeypatch.setattr(simulate, "PROGRESS_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "PROGRESS_INTERVAL_SECONDS", 0.0)
     states: list[dict[str, Any]] = []
     write = sharedfiles.write_atomically
 
@@ -610,9 +612,9 @@ def every_write(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_progress_of_an_ensemble_from_its_begin_to_its_end(
     orchestrator: Orchestrator, cycle: Cycle, every_write: list[dict[str, Any]]
 ) -> None:
-    assert orchestrator.progress("a") is None
+    assert orchestrator.runs.progress("a") is None
     run = lambda progress: digest(orchestrator.ensemble(ENSEMBLE, cycle, progress)).encode()  # noqa: E731
-    orchestrator.once("a", "key", 3, 6, run)
+    orchestrator.runs.once("a", "key", 3, 6, run)
     statuses = [state["status"] for state in every_write]
     assert statuses == ["loading"] * 4 + ["simulating"] * 3 + ["complete"]
     assert all((s["total"], s["ensemble_total"], s["montecarlo_total"]) == (21, 3, 18) for s in every_write)
@@ -630,11 +632,11 @@ def test_progress_of_an_ensemble_from_its_begin_to_its_end(
 def test_progress_shows_on_every_worker(orchestrator: Orchestrator, tmp_path: Path, computation: Computation) -> None:
     other = orchestrator_of(tmp_path)
     with running(orchestrator, computation, 1):
-        state = other.progress("r0")
+        state = other.runs.progress("r0")
         assert state is not None
         assert (state["status"], state["completed"], state["total"]) == ("loading", 0, 21)
         assert "run" not in state
-    state = other.progress("r0")
+    state = other.runs.progress("r0")
     assert state is not None
     assert (state["status"], state["percentage"], state["completed"]) == ("complete", 100, 21)
 
@@ -642,12 +644,12 @@ def test_progress_shows_on_every_worker(orchestrator: Orchestrator, tmp_path: Pa
 def test_progress_is_kept_30_seconds_after_the_end(
     orchestrator: Orchestrator, quick: Computation, tmp_path: Path
 ) -> None:
-    orchestrator.once("a", "key", 3, 6, quick)
+    orchestrator.runs.once("a", "key", 3, 6, quick)
     path = tmp_path / "data" / "progress" / "a.json"
     now = time.time()
     for age, shown in ((0.0, True), (25.0, True), (31.0, False)):
         os.utime(path, (now - age, now - age))
-        assert (orchestrator.progress("a") is not None) is shown
+        assert (orchestrator.runs.progress("a") is not None) is shown
 
 
 def test_running_ensemble_is_shown_however_long_it_lasts(
@@ -656,7 +658,7 @@ def test_running_ensemble_is_shown_however_long_it_lasts(
     with running(orchestrator, computation, 1):
         hour_ago = time.time() - HOUR
         os.utime(tmp_path / "data" / "progress" / "r0.json", (hour_ago, hour_ago))
-        state = orchestrator.progress("r0")
+        state = orchestrator.runs.progress("r0")
         assert state is not None
         assert state["status"] == "loading"
 
@@ -665,13 +667,13 @@ def test_kept_answer_is_complete_at_once_for_who_watches(
     orchestrator: Orchestrator, quick: Computation, every_write: list[dict[str, Any]]
 ) -> None:
     """Nothing runs, so any other state would read as that of a process which died."""
-    orchestrator.once("a", "key", 3, 6, quick)
+    orchestrator.runs.once("a", "key", 3, 6, quick)
     every_write.clear()
-    orchestrator.once("b", "key", 3, 6, quick)
+    orchestrator.runs.once("b", "key", 3, 6, quick)
     assert [state["status"] for state in every_write] == ["complete"]
-    orchestrator.once("b", "key", 3, 6, quick)
+    orchestrator.runs.once("b", "key", 3, 6, quick)
     assert len(every_write) == 1
-    state = orchestrator.progress("b")
+    state = orchestrator.runs.progress("b")
     assert state is not None
     assert state["percentage"] == 100
 
@@ -679,16 +681,16 @@ def test_kept_answer_is_complete_at_once_for_who_watches(
 def test_progress_is_not_written_for_every_member(
     orchestrator: Orchestrator, cycle: Cycle, every_write: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(simulate, "PROGRESS_INTERVAL_SECONDS", 1e9)
+    monkeypatch.setattr(runs, "PROGRESS_INTERVAL_SECONDS", 1e9)
     run = lambda progress: digest(orchestrator.ensemble(ENSEMBLE, cycle, progress)).encode()  # noqa: E731
-    orchestrator.once("a", "key", 3, 6, run)
+    orchestrator.runs.once("a", "key", 3, 6, run)
     assert [state["status"] for state in every_write] == ["loading", "complete"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"status": "lo'])
 def test_damaged_progress_is_none(orchestrator: Orchestrator, tmp_path: Path, content: bytes) -> None:
     (tmp_path / "data" / "progress" / "a.json").write_bytes(content)
-    assert orchestrator.progress("a") is None
+    assert orchestrator.runs.progress("a") is None
 
 
 # --- A full disk
@@ -714,15 +716,15 @@ def test_answer_comes_when_nothing_can_be_written(
 
     def compute(cycle: Cycle) -> bytes:
         run = lambda progress: digest(orchestrator.ensemble(ENSEMBLE, cycle, progress)).encode()  # noqa: E731
-        return orchestrator.once("a", "key", 3, 6, run)
+        return orchestrator.runs.once("a", "key", 3, 6, run)
 
     answer = orchestrator.on_cycle(None, compute)
     assert orchestrator.predict(REQUEST, 0, orchestrator.cycles.current())
     for sentence in ("without its lock", "progress a is not shown", "result key is not kept", "could not be noted"):
         assert caplog.text.count(sentence) >= 1
     assert caplog.text.count("progress a is not shown") == 1
-    assert orchestrator.progress("a") is None
-    assert orchestrator.running_ensembles() == 0
+    assert orchestrator.runs.progress("a") is None
+    assert orchestrator.runs.running_ensembles() == 0
     monkeypatch.undo()
     assert orchestrator.on_cycle(None, compute) == answer
 
@@ -736,10 +738,10 @@ def test_answer_comes_from_a_really_full_disk(tmp_path: Path, quick: Computation
         filler = faults.fill(disk)
         cycle = orchestrator.cycles.current()
         assert_is_of(orchestrator.ensemble(ENSEMBLE, cycle), wind=10.0)
-        assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 1"
+        assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 1"
         filler.unlink()
-        assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 2"
-        assert orchestrator.once("a", "key", 3, 6, quick) == b"answer 2"
+        assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 2"
+        assert orchestrator.runs.once("a", "key", 3, 6, quick) == b"answer 2"
 
 
 # --- Open files and cycles

@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 import gefs
-import simulate
+import runs
 from api import streams
 from habsim.classes import Flights, Simulator
 from tests.asking import spaceshot
@@ -78,7 +78,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gate]:
         return fly(simulator, *args, **options)
 
     monkeypatch.setattr(Simulator, "fly", gated)
-    monkeypatch.setattr(simulate, "PROGRESS_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "PROGRESS_INTERVAL_SECONDS", 0.0)
     monkeypatch.setattr(streams, "LOOK_SECONDS", 0.002)
     yield gate
     gate.open(100)
@@ -166,7 +166,7 @@ class TestStream:
 
     def test_later_still_the_end_is_forgotten(self, client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
         client.get(spaceshot(request_id="later", num_perturbations=PERTURBATIONS))
-        monkeypatch.setattr(simulate, "PROGRESS_KEPT_SECONDS", -1.0)
+        monkeypatch.setattr(runs, "PROGRESS_KEPT_SECONDS", -1.0)
         monkeypatch.setattr(streams, "WAIT_FOR_REQUEST_SECONDS", 0.05)
         (event,) = events(listen(client, "later"))
         assert event.state["status"] == "failed"
@@ -195,7 +195,7 @@ class TestStream:
         assert "when the winds of the cycle end" in event.state["error"]
 
     def test_a_run_whose_process_died_has_failed(self, folder: Path, client: FlaskClient) -> None:
-        simulate.Progress(folder / "data" / "progress" / "dead.json", "nobody-holds-its-lock", 1, 1).begin()
+        runs.Progress(folder / "data" / "progress" / "dead.json", "nobody-holds-its-lock", 1, 1).begin()
         (event,) = events(listen(client, "dead"))
         assert event.state["status"] == "failed"
         assert "ask again" in event.state["error"]
