@@ -193,12 +193,13 @@ def test_search_finds_the_levels_around_from_any_start(
     assert level == 3 or alt >= below - 0.05
 
 
+@pytest.mark.parametrize("start", range(4))
 @pytest.mark.parametrize(("ahead", "level"), [(-0.01, 1), (0.01, 2)], ids=["upwards", "downwards"])
-def test_point_on_a_level_belongs_to_the_layer_ahead(ahead: float, level: int) -> None:
+def test_point_on_a_level_belongs_to_the_layer_ahead(ahead: float, level: int, start: int) -> None:
     """`c` falls with altitude, so a smaller one is ahead of a climb."""
     winds = ROUGH[False]._winds
     on_level = math.log(200.0)
-    assert kernels.wind_at(winds, 10.0, 10.0, 0.0, on_level, on_level + ahead, 0)[2] == level
+    assert kernels.wind_at(winds, 10.0, 10.0, 0.0, on_level, on_level + ahead, start)[2] == level
 
 
 # --- Ground
@@ -366,12 +367,16 @@ def test_points_carry_the_wind_of_their_place() -> None:
 
 
 def test_failed_flight_keeps_its_last_good_position() -> None:
-    field = sample(uniform(10.0, 0.0))
+    """Over a layer without numbers, and beside columns without: the middle of a step lies among them."""
+    field = sample(uniform(16.0, 0.0))
     field.data[:, :, 10:20] = np.nan
-    flights = Simulator(field, ElevationFile.flat()).fly(launches(lat=45.0, lon=10.0), PROFILES["zpb"])
-    assert list(flights.failures) == [0]
+    field.data[:, 13:20] = np.nan
+    batch = launches(lat=45.0, lon=[10.0, 59.999], alt=[0.0, 21000.0])
+    flights = Simulator(field, ElevationFile.flat()).fly(batch, PROFILES["zpb"])
+    assert list(flights.failures) == [0, 1]
     assert np.isfinite(flights.landing).all()
     assert 500.0 < flights.landing[0, 3] < 5600.0
+    assert flights.landing[1] == pytest.approx([START, 45.0, 59.999, 21000.0])
 
 
 def test_endless_flight_is_ended() -> None:
