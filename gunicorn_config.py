@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
+import struct
 import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
@@ -44,18 +46,26 @@ os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="habsim-metrics
 # Requests already run on all cores; a matrix product of its own threads only spins. Read when numpy is imported.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+_STALLED_SECONDS = 10
+
 _POLLED = ("/sim/progress", "/sim/status", "/health", "/ready", "/metrics")
 
 
-class AccessLogWithoutPolls(Logger):
-    """Leaves out what monitors and waiting pages ask for every few seconds."""
+class QuietLog(Logger):
+    """Leaves out what monitors and waiting pages ask for every few seconds, and the traces of stalled clients."""
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
         if not str(environ.get("PATH_INFO", "")).startswith(_POLLED):
             super().access(resp, req, environ, request_time)
 
+    def exception(self, msg: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(sys.exc_info()[1], BlockingIOError):
+            self.info("a client stalled for %d s, its connection is closed", _STALLED_SECONDS)
+        else:
+            super().exception(msg, *args, **kwargs)
 
-logger_class = AccessLogWithoutPolls
+
+logger_class = QuietLog
 
 
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
@@ -71,6 +81,13 @@ util.write_error = _write_error
 def post_fork(_server: Arbiter, _worker: Any) -> None:
     """A short answer does not wait 5 ms for the thread of a long one."""
     sys.setswitchinterval(0.0005)
+
+
+def when_ready(server: Arbiter) -> None:
+    """A client that stops in the middle of its request, or of taking its answer, gives its thread back."""
+    for listener in server.LISTENERS:
+        for direction in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):  # accepted connections inherit them
+            listener.sock.setsockopt(socket.SOL_SOCKET, direction, struct.pack("ll", _STALLED_SECONDS, 0))
 
 
 def on_exit(_server: Arbiter) -> None:
