@@ -380,9 +380,15 @@ def test_pruning_keeps_the_newest_within_their_age(tmp_path: Path, keep: int, ma
     assert entries(tmp_path) == left
 
 
-def test_pruning_survives_others_that_prune(tmp_path: Path) -> None:
+def test_pruning_survives_others_that_prune(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1_800_000_000.0
-    aged(tmp_path, {f"{n:03d}": float(n) for n in range(300)}, now)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: sharedfiles.prune(tmp_path, keep=5, max_age_seconds=1e6, now=now), range(4)))
-    assert entries(tmp_path) == [f"{n:03d}" for n in range(5)]
+    aged(tmp_path, {f"{n:02d}": float(n) for n in range(20)}, now)
+    unlink = Path.unlink
+
+    def removed_before(path: Path, missing_ok: bool = False) -> None:
+        os.unlink(path)  # noqa: PTH108
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", removed_before)
+    sharedfiles.prune(tmp_path, keep=5, max_age_seconds=1e6, now=now)
+    assert entries(tmp_path) == [f"{n:02d}" for n in range(5)]

@@ -375,6 +375,30 @@ def test_small_entry_that_unpacks_to_gigabytes_is_refused_unread(tmp_path: Path,
     assert "compressed" in refusal(other)
 
 
+@pytest.mark.parametrize("entry", ["data", "height", "levels", "source"])
+def test_file_with_one_compressed_entry_is_refused(tmp_path: Path, path: Path, entry: str) -> None:
+    other = tmp_path / "mixed.npz"
+    with zipfile.ZipFile(other, "w") as archive:
+        for name, array in faults.arrays(path).items():
+            kind = zipfile.ZIP_DEFLATED if name == entry else zipfile.ZIP_STORED
+            archive.writestr(f"{name}.npy", _npy(array), compress_type=kind)
+    assert "mixed.npz is compressed" in refusal(other)
+
+
+@pytest.mark.parametrize("claimed", [2, 4])
+def test_array_with_more_or_fewer_bytes_than_its_shape_is_refused(tmp_path: Path, claimed: int) -> None:
+    """In a uniform wind nothing else would show it: the bytes that follow are winds too."""
+    field = sample(uniform(10.0, 10.0), levels=LEVELS, degrees=45.0, times=3)
+    content = _npy(field.data).replace(b"3, 3, 2)", f"3, {claimed}, 2)".encode())
+    path = tmp_path / "a.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("data.npy", content)
+        archive.writestr("more.npy", field.data.tobytes())
+        for name, value in (("timestamp", START), ("interval", 21600.0), ("levels", LEVELS)):
+            archive.writestr(f"{name}.npy", _npy(np.array(value)))
+    assert f"shape (5, 9, 3, {claimed}, 2) needs" in refusal(path)
+
+
 def test_encrypted_file_is_refused(path: Path) -> None:
     content = bytearray(path.read_bytes())
     directory = content.index(b"PK\x01\x02")
