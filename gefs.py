@@ -11,6 +11,7 @@ import datetime
 import hashlib
 import json
 import logging
+import math
 import os
 import re
 import shutil
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 
 CURRENT = "whichgefs"
 ELEVATION = "worldelev.npy"
+_KEPT_RECORDS = 200  # of verified files: several cycles of the largest ensemble
 _CYCLE = re.compile(r"\d{8}(00|06|12|18)")
 _WIND_FILE = re.compile(r"(\d{10})_(\d\d)\.npz")
 _OBJECT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
@@ -329,7 +331,7 @@ class Cycles:
         self._refresh_seconds = refresh_seconds
         self._next_refresh = 0.0
         self._current_file = data_dir / "currgefs.txt"
-        self._verified_dir = data_dir / "gefs"
+        self._verified_dir = data_dir / "gefs" / "verified"
         # Switching writes `currgefs.txt`; the lock keeps two processes from doing it at once.
         self._switch_lock = data_dir / "locks" / "cycle.lock"
         self._seen: tuple[bytes, Cycle] | None = None
@@ -460,7 +462,7 @@ class Cycles:
         if file.winds.data.shape != published.shape:
             raise WindFileError(f"{file.path.name} has shape {file.winds.data.shape}, its manifest {published.shape}")
         # Hashing takes a second per gigabyte: what was found is kept beside the cache, for this very file.
-        record = self._verified_dir / f"{file.path.name}.verified"
+        record = self._verified_dir / file.path.name
         identity = file.identity
         content = f"{identity.inode} {identity.size} {identity.modified_ns} {published.sha256}\n".encode()
         with contextlib.suppress(FileNotFoundError):
@@ -477,5 +479,6 @@ class Cycles:
         try:
             self._verified_dir.mkdir(parents=True, exist_ok=True)
             sharedfiles.write_atomically(record, content, durable=False)
+            sharedfiles.prune(self._verified_dir, keep=_KEPT_RECORDS, max_age_seconds=math.inf, now=time.time())
         except OSError as error:
             log.warning("%s is verified, which could not be noted: %s", file.path.name, error.strerror)

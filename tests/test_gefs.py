@@ -858,7 +858,7 @@ def test_member_is_hashed_once_per_machine(
         cycles.open_member(cycle, 1)
         Cycles(bucket, data).open_member(cycle, 1)
     assert hashes == [f"{FIRST}_01.npz"]
-    assert [entry.name for entry in (data / "gefs").iterdir()] == [f"{FIRST}_01.npz.verified"]
+    assert [entry.name for entry in (data / "gefs" / "verified").iterdir()] == [f"{FIRST}_01.npz"]
 
 
 def test_verification_is_not_trusted_for_another_file(
@@ -997,3 +997,11 @@ def test_two_that_remove_one_cycle_do_not_disturb_each_other(bucket: Watched, tm
             list(pool.map(lambda _: gefs.remove_cycle(bucket, FIRST), range(4)))
         gefs.remove_cycle(bucket, FIRST)
         assert bucket.names() == ["whichgefs"]
+
+
+def test_records_of_verified_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gefs, "_KEPT_RECORDS", 2)
+    cycles = gefs.Cycles(make_bucket(tmp_path / "bucket", members=4), tmp_path / "data")
+    for member in range(4):
+        cycles.open_member(cycles.current(), member)
+    assert len(list((tmp_path / "data" / "gefs" / "verified").iterdir())) == 2
