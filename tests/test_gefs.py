@@ -22,7 +22,7 @@ import sharedfiles
 from gefs import Bucket, Cycle, Cycles, LocalBucket, Manifest, ManifestMember
 from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
 from tests import faults
-from tests.worlds import sample, uniform, write_field
+from tests.worlds import make_bucket, sample, uniform, write_field
 from windfile import WindFile
 
 FIRST, SECOND = "2026111900", "2026111906"
