@@ -846,7 +846,7 @@ def test_member_with_other_bytes_than_published_is_refused(flyable: tuple[Cycles
     faults.overwrite_in_place(path, offset, b"\x01")
     with pytest.raises(WindFileError, match=f"{FIRST}_01.npz has SHA-256 .*, its manifest says"):
         cycles.open_member(cycle, 1)
-    assert not list((cycles._current_file.parent / "gefs").glob(f"{FIRST}_01*"))
+    assert not list((cycles._current_file.parent / "gefs").rglob(f"{FIRST}_01*"))
     cycles.open_member(cycle, 0)
 
 
