@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from habsim import kernels, montecarlo
@@ -131,6 +131,8 @@ def test_draws_are_the_same_in_any_process() -> None:
     assert outputs == {here}
 
 
+@example(alt=0.0, above=0.0, lat=90.0, speed=0.1, coast=0.0, seed=1)
+@example(alt=50000.0, above=0.0, lat=-90.0, speed=0.1, coast=0.0, seed=1)
 @given(
     alt=st.floats(0.0, 50000.0),
     above=st.floats(0.0, 1.0),
