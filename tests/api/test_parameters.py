@@ -52,6 +52,22 @@ NOT_MOMENTS = [
     "\N{FULLWIDTH DIGIT TWO}026-11-19T03:00:00Z", "2026-11-19T03:00:00Z\x00", "2026-11-19T03:00:00Z\n",
     "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "0000-01-01T00:00:00Z",
 ]  # fmt: skip
+# Least, most, and whether the most is excluded.
+CONTRACT = {
+    "timestamp": (0, 1e11, False),  # and inside the cycle
+    "lat": (-90, 90, False),
+    "lon": (-180, 360, False),
+    "alt": (0, 50000, False),
+    "equil": (0, 50000, True),
+    "eqtime": (0, 48, False),
+    "asc": (0.1, 20, False),
+    "desc": (0.1, 20, False),
+    "coeff": (0.5, 1.5, False),
+    "step": (5, 600, False),
+    "model": (0, 99, False),  # and a member of the cycle
+    "num_perturbations": (1, 100, False),
+    "seed": (0, 2**53, True),
+}
 LIMIT_KEYS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 
@@ -154,6 +170,12 @@ class TestEveryParameter:
         for parameter in parameters:
             if parameter.numeric:
                 assert len(list(parameter.beyond())) == 2, parameter
+
+    def test_the_limits_are_those_of_the_contract(self, parameters: list[Parameter]) -> None:
+        for parameter in parameters:
+            if parameter.numeric and parameter.path.startswith("/sim"):
+                found = tuple(float(parameter.schema[key]) for key in LIMIT_KEYS if key in parameter.schema)
+                assert (*found, "exclusiveMaximum" in parameter.schema) == CONTRACT[parameter.name], parameter
 
     def test_missing(self, parameters: list[Parameter], client: FlaskClient) -> None:
         for parameter in parameters:
