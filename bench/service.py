@@ -67,8 +67,10 @@ class Server:
         """Ask for `paths` in turn, `count` times in all or as often as the time allows."""
         requests = [f"GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n".encode() for path in paths]
         result = load.run("127.0.0.1", self.port, requests, connections, count, limit_seconds=seconds)
+        if not result.completed:
+            raise SystemExit(f"no answer to {paths[0]}\n{Path(self._log.name).read_text()[-2000:]}")
         if result.errors:
-            print(f"  {result.errors} of {result.completed} requests failed, the first was {paths[0]}", flush=True)
+            print(f"  {result.errors} of {result.errors + result.completed} requests failed", flush=True)
         return result
 
     def private_megabytes(self) -> list[float]:
