@@ -149,8 +149,8 @@ class TestWorkers:
     def test_the_same_request_at_the_same_moment_is_computed_once(self, server: Server) -> None:
         """Were it computed by both workers, the second would begin anew in the progress that they share."""
         path = slow(seed=1, request_id="once")
-        with ThreadPoolExecutor(6) as pool:
-            running = [pool.submit(server.get, path) for _ in range(6)]
+        with ThreadPoolExecutor(4) as pool:
+            running = [pool.submit(server.get, path) for _ in range(4)]
             completed: list[int] = []
             while not all(future.done() for future in running):
                 completed.append(progress(server, "once").get("completed", 0))

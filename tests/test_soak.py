@@ -64,7 +64,8 @@ def ask(server: Server, addresses: Iterator[str], count: int) -> None:
     result = load.run(HOST, server.port, requests, connections=6, count=count, limit_seconds=300.0)
     assert result.completed + result.errors == count
     bad = sum(any(word in request for word in (b"/nowhere", b"unknown-", b"model=99")) for request in requests)
-    early = sum(b"/sim/progress?" in request for request in requests)  # may come before its ensemble begins
+    # Progress may be asked for before its ensemble begins, and by more clients than a worker has streams.
+    early = sum(b"/sim/progress" in request for request in requests)
     assert bad <= result.errors <= bad + early
 
 
