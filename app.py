@@ -105,8 +105,9 @@ def build_services(settings: Settings) -> Services:
         settings=settings,
         metrics=Metrics(),
         ground_version=f"{status.st_size}-{status.st_mtime_ns}",
-        # At least two threads of a worker stay free for requests.
-        streams=BoundedSemaphore(max(1, settings.web_threads - 2)),
+        # Together fewer than the threads of a worker: one at least stays free for short requests.
+        streams=BoundedSemaphore(settings.web_threads // 2 - 1),
+        ensembles=BoundedSemaphore(settings.web_threads // 2),
     )
 
 

@@ -24,19 +24,22 @@ log = logging.getLogger(__name__)
 
 PROGRESS_INTERVAL_SECONDS = 0.05
 PROGRESS_KEPT_SECONDS = 30.0
+RESULT_BYTES = 256 << 20  # of all kept results together
 RESULT_WAIT_SECONDS = 900.0  # the web server's own limit for a request
 
 
 class Progress:
     """The progress file of one ensemble, for whoever watches it from whichever worker.
 
-    A failure to write is logged once and otherwise ignored: the answer matters more than its progress.
+    A failure to write is logged once and otherwise ignored: the answer matters more than its progress. A computation
+    turns `keep_result` off when a later one may do better, for example because a member could not be read now.
     """
 
     def __init__(self, path: Path, run: str, members: int, perturbations: int) -> None:
         self._path = path
         self._next_write = 0.0
         self._writable = True
+        self.keep_result = True
         self.state: dict[str, Any] = {
             "completed": 0,
             "total": members * (1 + perturbations),
@@ -120,7 +123,8 @@ class Runs:
                 if content is None:
                     progress = Progress(self._progress_file(request_id), key, members, perturbations)
                     return self._compute(key, progress, compute)
-        if (self.progress(request_id) or {}).get("status") != "complete":
+        shown = (self.progress(request_id) or {}).get("status", "failed")
+        if shown == "failed":  # else it is complete, or another request of this name is running
             Progress(self._progress_file(request_id), key, members, perturbations).complete()
         return content
 
@@ -133,7 +137,8 @@ class Runs:
                     limit = self._settings.max_ensembles
                     raise BusyError(f"{limit} ensembles are running, which is the limit; try again soon", 5)
                 content = compute(progress)
-            self._keep(key, content)
+            if progress.keep_result:
+                self._keep(key, content)
             reason = ""
             return content
         except HabsimError as error:
@@ -144,6 +149,8 @@ class Runs:
                 progress.failed(reason)
             else:
                 progress.complete()
+            with contextlib.suppress(OSError):
+                sharedfiles.prune(self._progress, keep=1000, max_age_seconds=RESULT_WAIT_SECONDS, now=time.time())
 
     def _kept(self, key: str) -> bytes | None:
         path = self._results / f"{key}.json"
@@ -157,9 +164,12 @@ class Runs:
         try:
             sharedfiles.write_atomically(self._results / f"{key}.json", content, durable=False)
             sharedfiles.prune(
-                self._results, keep=settings.cached_predictions, max_age_seconds=settings.prediction_seconds, now=now
+                self._results,
+                keep=settings.cached_predictions,
+                keep_bytes=RESULT_BYTES,
+                max_age_seconds=settings.prediction_seconds,
+                now=now,
             )
-            sharedfiles.prune(self._progress, keep=1000, max_age_seconds=RESULT_WAIT_SECONDS, now=now)
         except OSError as error:
             log.warning("result %s is not kept: %s", key, error.strerror)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import math
 import os
 import secrets
 import time
@@ -145,13 +146,19 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def prune(folder: Path, *, keep: int, max_age_seconds: float, now: float) -> None:
-    """Remove files of `folder` older than `max_age_seconds` at Unix time `now`, or beyond the newest `keep`."""
+def prune(folder: Path, *, keep: int, max_age_seconds: float, now: float, keep_bytes: float = math.inf) -> None:
+    """Remove files of `folder` older than `max_age_seconds` at Unix time `now`, or beyond the newest `keep`.
+
+    Also those that with all newer ones make more than `keep_bytes`, but not the newest.
+    """
     found = []
     for entry in os.scandir(folder):
         with contextlib.suppress(FileNotFoundError):
-            found.append((entry.stat().st_mtime, entry.path))
+            status = entry.stat()
+            found.append((status.st_mtime, entry.path, status.st_size))
     found.sort(reverse=True)
-    for index, (modified, path) in enumerate(found):
-        if index >= keep or now - modified > max_age_seconds:
+    total = 0
+    for index, (modified, path, size) in enumerate(found):
+        total += size
+        if index >= keep or now - modified > max_age_seconds or (index > 0 and total > keep_bytes):
             Path(path).unlink(missing_ok=True)

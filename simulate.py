@@ -40,7 +40,7 @@ from habsim.errors import (
     UnavailableError,
     WindFileError,
 )
-from habsim.profiles import PROFILES
+from habsim.profiles import PROFILES, Profile
 from runs import Progress, Runs
 from settings import Settings
 from windfile import WindFile
@@ -131,10 +131,41 @@ class Ensemble:
     warnings: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _OpenMember:
-    file: WindFile
-    simulator: Simulator
+class MemberSimulator(Simulator):
+    """The simulator of a wind file, which it keeps mapped.
+
+    What it computed while somebody rewrote the file in its place is refused with a WindFileError: the winds could be
+    of both.
+    """
+
+    def __init__(self, file: WindFile, ground: ElevationFile) -> None:
+        super().__init__(file.winds, ground, _notes(file.source))
+        self.file = file
+
+    def fly(
+        self, launches: Launches, profile: Profile, *, step: float = DEFAULT_STEP_SECONDS, paths: int = 0
+    ) -> Flights:
+        flights = super().fly(launches, profile, step=step, paths=paths)
+        self._check()
+        return flights
+
+    def wind(self, time: float, place: Location) -> tuple[float, float]:
+        found = super().wind(time, place)
+        self._check()
+        return found
+
+    def _check(self) -> None:
+        if not self.file.is_intact():
+            raise WindFileError(f"{self.file.path.name} was rewritten while it was read; replace files by renaming")
+
+
+def _notes(source: dict[str, Any]) -> tuple[str, ...]:
+    """What users must know of where the winds are from."""
+    hours = source.get("steady_hours")
+    if hours is None:
+        return ()
+    step = ", ".join(f"+{lead} h" for lead in source.get("steps_hours", []))
+    return (f"one step of the forecast ({source.get('run', 'unknown run')} {step}) is held for {hours:g} h",)
 
 
 class Orchestrator:
@@ -144,7 +175,7 @@ class Orchestrator:
         self.cycles = cycles
         self.ground = ground
         self.runs = Runs(settings)
-        self._open: OrderedDict[tuple[str, str, int], _OpenMember] = OrderedDict()
+        self._open: OrderedDict[tuple[str, str, int], MemberSimulator] = OrderedDict()
         # Protects `_open` and `_threads`.
         self._lock = Lock()
         self._threads: ThreadPoolExecutor | None = None
@@ -153,9 +184,6 @@ class Orchestrator:
 
     def simulator(self, cycle: Cycle, member: int) -> Simulator:
         """The simulator of a member, opened once and again when its file has changed."""
-        return self._member(cycle, member).simulator
-
-    def _member(self, cycle: Cycle, member: int) -> _OpenMember:
         key = (cycle.name, cycle.version, member)
         with self._lock:
             found = self._open.get(key)
@@ -163,8 +191,7 @@ class Orchestrator:
                 self._open.move_to_end(key)
         if found is not None and found.file.is_unchanged():
             return found
-        file = self.cycles.open_member(cycle, member)
-        opened = _OpenMember(file, Simulator(file.winds, self.ground))
+        opened = MemberSimulator(self.cycles.open_member(cycle, member), self.ground)
         with self._lock:
             is_first = not any(k[:2] == key[:2] for k in self._open)
             self._open[key] = opened
@@ -269,6 +296,8 @@ class Orchestrator:
                     flown[member] = flights
             if progress is not None:
                 progress.flown(request.perturbations)
+        if progress is not None and not all(isinstance(error, OutsideCycleError) for error in errors.values()):
+            progress.keep_result = False  # the member may be readable when the same request comes again
         if not flown:
             raise _no_member_flown(cycle, errors)
         members = tuple(sorted(flown))

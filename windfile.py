@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 import sharedfiles
+from habsim import atmosphere
 from habsim.classes import WindField
 from habsim.errors import WindFileError
 
@@ -31,6 +32,7 @@ HALF = np.dtype("<f2")
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra length
 _EXTRA_PADDING_ID = 0xA220  # "padding" in the registry of extra fields that other zip writers use for alignment
 _COPY_BYTES = 1 << 24
+_LATEST = 32503680000.0  # Unix seconds of the year 3000
 _SMALL_BYTES = 1 << 20  # more than any list of levels or any provenance needs
 # What `zipfile` and `numpy.lib.format` raise on bytes that are not what they should be.
 _DAMAGE = (
@@ -77,6 +79,10 @@ class WindFile:
         except (OSError, ValueError) as error:
             raise WindFileError(f"{path.name} cannot be mapped: {error}") from error
         self.winds, self.source = _read(mapped, path)
+
+    def is_intact(self) -> bool:
+        """True while the mapped bytes are those that were mapped, whether or not the file still has its name."""
+        return Identity.of(os.fstat(self._descriptor)) == self.identity
 
     def is_unchanged(self) -> bool:
         """True while the mapped file is in its folder and has the bytes it had when it was mapped."""
@@ -227,9 +233,27 @@ def _check(winds: WindField, path: Path) -> None:
         raise WindFileError(f"interval of {path.name} is {winds.interval_seconds:g} s, it must be positive")
     if winds.height is not None and winds.height.shape != shape[:4]:
         raise WindFileError(f"height of {path.name} has shape {winds.height.shape}, its data {shape[:4]}")
+    if not (winds.start >= 0.0 and winds.end <= _LATEST):
+        raise WindFileError(
+            f"{path.name} covers {winds.start:g} to {winds.end:g} (Unix seconds), not in 1970..3000"
+        )
+    if winds.height is not None:
+        _check_heights(winds.height, levels, path)
     for row in (shape[0] // 4, shape[0] // 2, 3 * shape[0] // 4):
         if winds.data[row, 0].tobytes() != winds.data[row, -1].tobytes():
             raise WindFileError(f"{path.name}: the last longitude column must repeat the first (360 = 0 degrees)")
+
+
+def _check_heights(height: npt.NDArray[np.float16], levels: npt.NDArray[np.float64], path: Path) -> None:
+    """Refuse heights that put a level above one of less pressure; some columns tell."""
+    rows, columns, _, times = height.shape
+    some = np.ix_(range(0, rows, max(1, rows // 4)), range(0, columns, max(1, columns // 6)))
+    for time in (0, times - 1):
+        altitudes = atmosphere.altitude(levels) + height[..., time][some].astype(np.float64)
+        upside_down = np.diff(altitudes, axis=2) >= 0.0  # a value that is no number is found where a flight meets it
+        if upside_down.any():
+            level = int(np.argwhere(upside_down)[0][2])
+            raise WindFileError(f"height of {path.name} puts {levels[level + 1]:g} hPa above {levels[level]:g} hPa")
 
 
 def write(

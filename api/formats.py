@@ -256,14 +256,18 @@ def _flown(trajectory: Trajectory) -> list[FlightPhase]:
 
 
 def _marks(phases: list[FlightPhase]) -> list[tuple[str, Points]]:
-    """Return the named moments of a flight: launch, burst (end of ascent) and landing.
+    """Return the named moments of a flight: launch, burst and landing.
 
-    A flight without descent neither bursts nor lands: its names are `float` and `end`.
+    One that stays at its altitude for a while has `float` and `descent` instead of `burst`; one that never comes down
+    has `float` and `end`.
     """
     lands = phases[-1].name == "descent"
+    floats = any(phase.name == "coast" and phase.points[-1, 0] > phase.points[0, 0] for phase in phases)
     marks = [("launch", phases[0].points[0])]
     if phases[0].name == "ascent" and len(phases) > 1:
-        marks.append(("burst" if lands else "float", phases[0].points[-1]))
+        marks.append(("burst" if lands and not floats else "float", phases[0].points[-1]))
+    if lands and floats:
+        marks.append(("descent", phases[-1].points[0]))
     marks.append(("landing" if lands else "end", phases[-1].points[-1]))
     return marks
 

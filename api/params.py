@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import re
 from hashlib import md5
@@ -18,6 +19,7 @@ from simulate import EnsembleRequest, FlightRequest
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 MAX_VALUE_LENGTH = 64
+MAX_POINTS = 60_000  # of one path: all members of an ensemble are then 80 MB
 REQUEST_ID = r"^[A-Za-z0-9_-]{1,64}$"
 CYCLE = r"^[0-9]{10}$"
 PERTURB = "perturb."
@@ -49,6 +51,16 @@ class Query(BaseModel):
     """Base of all query strings."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_name_is_misspelt(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what looks like one of the parameters; what else a client may send is left alone."""
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        for name in given.keys() - set(names):
+            if not name.startswith(PERTURB) and (close := difflib.get_close_matches(name, names, 1, cutoff=0.75)):
+                raise ValueError(f"{_quoted(name)} is unknown; did you mean {close[0]}?")
+        return given
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -121,8 +133,20 @@ class LaunchQuery(PlaceQuery):
         if self.equil < self.alt:
             raise ValueError(f"equil is {self.equil:g} m, below the launch altitude {self.alt:g} m")
         if self.profile == "standard" and self.eqtime > 0:
-            raise ValueError(f"eqtime is {self.eqtime:g} h, but the standard profile bursts at once; use zpb or 0")
+            raise ValueError(
+                f"eqtime is {self.eqtime:g} h, but the standard profile bursts at once; take profile=zpb or eqtime=0"
+            )
+        points = self._seconds() / (self.step or DEFAULT_STEP_SECONDS)
+        if points > MAX_POINTS:
+            raise ValueError(
+                f"a flight of {self._seconds() / 3600:.0f} h in steps of {self.step:g} s has {points:.0f} points, "
+                f"the limit is {MAX_POINTS}; take a longer step"
+            )
         return self
+
+    def _seconds(self) -> float:
+        """How long the flight may take, about."""
+        return (self.equil - self.alt) / self.asc + self.eqtime * 3600.0 + self.equil / self.desc
 
     def flight(self) -> FlightRequest:
         return FlightRequest(

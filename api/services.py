@@ -15,9 +15,9 @@ from flask import current_app
 from api.metrics import Metrics
 from gefs import Cycle
 from habsim.classes import Simulator
-from habsim.errors import HabsimError, UnavailableError
+from habsim.errors import BusyError, HabsimError, UnavailableError
 from settings import Settings
-from simulate import MAX_OPEN_MEMBERS, Orchestrator
+from simulate import Orchestrator
 
 EXTENSION = "habsim"
 
@@ -26,7 +26,8 @@ EXTENSION = "habsim"
 class Services:
     """The parts of the running service. `ground_version` changes when the elevation file does.
 
-    `streams` bounds the open event streams of this process, so that they leave threads for requests.
+    `streams` and `ensembles` bound the open event streams and the ensembles of this process, which may wait for a turn,
+    so that threads are left for short requests.
     """
 
     orchestrator: Orchestrator
@@ -34,7 +35,7 @@ class Services:
     metrics: Metrics
     ground_version: str
     streams: BoundedSemaphore
-    max_open_members: int = MAX_OPEN_MEMBERS
+    ensembles: BoundedSemaphore
 
     def private_memory_mb(self) -> float:
         """Memory of this process that it shares with no other, MB; peak memory where the system does not say."""
@@ -68,6 +69,12 @@ def some_simulator(orchestrator: Orchestrator, cycle: Cycle) -> Simulator:
         except HabsimError as error:
             problem = error.message
     raise UnavailableError(f"no member of cycle {cycle.name} can be flown: {problem}")
+
+
+def take(places: BoundedSemaphore, what: str) -> None:
+    """Take one of the places, which `release` gives back. Raises BusyError when all are taken."""
+    if not places.acquire(blocking=False):
+        raise BusyError(f"too many {what} are open on this worker; try again soon", 2)
 
 
 def services() -> Services:

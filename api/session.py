@@ -64,11 +64,16 @@ def _require_login() -> BaseResponse | None:
         return None
     if request.method == "OPTIONS":
         return None  # a browser asks whether it may send the token before it sends it
-    if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+    if request.method == "GET" and _is_page_request():
         return redirect(url_for("session.login", next=request.full_path.rstrip("?")))
     response = error_response(401, "sign in at /login, or send Authorization: Bearer <token>")
     response.headers["WWW-Authenticate"] = 'Bearer realm="HABSIM"'
     return response
+
+
+def _is_page_request() -> bool:
+    # Not the best of the header: browsers name types there that are more specific than a page.
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def _mark() -> str:

@@ -14,13 +14,13 @@ from flask_openapi3 import APIBlueprint, Tag
 from api import errors, formats
 from api.json import described, json_response
 from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
-from api.services import Services, services, some_simulator
+from api.services import Services, services, some_simulator, take
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
 from habsim.errors import HabsimError, NotFoundError
 from runs import result_key
-from simulate import Ensemble, Orchestrator, Provenance, provenance_of
+from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, provenance_of
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
 api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
@@ -46,9 +46,7 @@ def singlezpb(query: SingleQuery) -> Response:
     trajectory = in_convention(prediction.trajectory, query.lon)
     provenance = prediction.provenance
     title = f"{query.profile} flight from {query.lat:g}, {query.lon:g}"
-    origin = formats.Provenance(
-        title, provenance.cycle, query.model, provenance.product, provenance.demo, trajectory.warnings
-    )
+    origin = formats.Provenance(title, provenance.cycle, query.model, provenance.product, provenance.demo)
     fmt = formats.FORMATS[chosen]
     response = Response(fmt.write(trajectory, origin), mimetype=fmt.media_type)
     if chosen != "json":
@@ -82,7 +80,11 @@ def spaceshot(query: EnsembleQuery) -> Response:
         )
         return body, cycle.name
 
-    body, cycle = orchestrator.on_cycle(query.cycle, compute)
+    take(service.ensembles, "ensembles")
+    try:
+        body, cycle = orchestrator.on_cycle(query.cycle, compute)
+    finally:
+        service.ensembles.release()
     service.metrics.ensembles.inc()
     response = Response(body, mimetype="application/json")
     response.headers["X-HABSIM-Cycle"] = cycle
@@ -227,7 +229,7 @@ def cache_status() -> Response:
     files, total = service.disk_cache()
     return json_response(
         {
-            "simulator_cache": {"size": len(entries), "max_size": service.max_open_members, "entries": entries},
+            "simulator_cache": {"size": len(entries), "max_size": MAX_OPEN_MEMBERS, "entries": entries},
             "gefs_cache": {"files": files, "total_size_mb": round(total / 1e6, 1)},
             "prediction_cache": {
                 "size": orchestrator.runs.kept_results(),
@@ -257,7 +259,7 @@ def _covers(service: Services, cycle: Cycle) -> dict[str, str]:
 
 def _conventional(longitude: Any, asked: float) -> Any:
     """Longitudes 0..360 in the convention of the request: 0..360 when it was above 180, else -180..180."""
-    return longitude if asked > 180.0 else (longitude + 180.0) % 360.0 - 180.0
+    return longitude if asked > 180.0 else longitude - 360.0 * (longitude > 180.0)
 
 
 def in_convention(trajectory: Trajectory, asked_longitude: float) -> Trajectory:

@@ -11,8 +11,7 @@ from typing import Any
 
 from flask import Response, request
 
-from api.services import Services
-from habsim.errors import BusyError
+from api.services import Services, take
 
 LOOK_SECONDS = 0.05
 HEARTBEAT_SECONDS = 15.0
@@ -35,12 +34,15 @@ _HANG_UP = getattr(select, "POLLRDHUP", 0)
 
 def progress_stream(services: Services, request_id: str) -> Response:
     """The event stream of a request; it ends with the request. Raises BusyError when too many are open."""
-    if not services.streams.acquire(blocking=False):
-        raise BusyError("too many progress streams are open on this worker; ask /sim/progress instead", 2)
+    last_seen = request.headers.get("Last-Event-ID", "")
+    if last_seen == str(_END) and services.orchestrator.runs.progress(request_id) is None:
+        # A browser comes back after every end; this tells it to stay away.
+        return Response(status=204)
+    take(services.streams, "progress streams")
     events = _events(
         lambda: services.orchestrator.runs.progress(request_id),
         _client(request.environ.get("gunicorn.socket")),
-        last_seen=request.headers.get("Last-Event-ID", ""),
+        last_seen,
     )
     response = Response(events, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-cache"
@@ -58,6 +60,8 @@ def _events(read: Callable[[], dict[str, Any] | None], wait: Callable[[float], b
     began = heard = time.monotonic()
     last = None
     number = int(last_seen) if last_seen.isascii() and last_seen.isdecimal() and len(last_seen) < 12 else -1
+    if number >= _END:
+        number = -1  # that run has ended; what is running now is another of the same name
     yield "retry: 1000\n\n"
     while True:
         state, now = read(), time.monotonic()

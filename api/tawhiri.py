@@ -218,7 +218,5 @@ def _csv(prediction: Prediction, _query: TawhiriQuery) -> bytes:
 def _kml(prediction: Prediction, query: TawhiriQuery) -> bytes:
     trajectory, provenance = prediction.trajectory, prediction.provenance
     title = f"{query.profile} from {query.launch_latitude:g}, {query.launch_longitude:g}"
-    origin = formats.Provenance(
-        title, provenance.cycle, query.member, provenance.product, provenance.demo, trajectory.warnings
-    )
+    origin = formats.Provenance(title, provenance.cycle, query.member, provenance.product, provenance.demo)
     return formats.kml(trajectory, origin)

@@ -171,6 +171,9 @@ class ElevationFile:
             raise ElevationError(
                 f"the elevation grid reaches from {north:g} to {south:g} degrees, it must reach -90..83"
             )
+        lowest = int(elevation.min())
+        if lowest < kernels.LOWEST_GROUND:
+            raise ElevationError(f"the elevation grid has {lowest} m, below all ground; the sea must be 0")
         self.elevation = np.ascontiguousarray(elevation)
         self.elevation.setflags(write=False)
         self.grid = kernels.Ground(
@@ -262,8 +265,10 @@ class Simulator:
     Safe to use from many threads at once: `fly` holds no state and gives the interpreter lock back.
     """
 
-    def __init__(self, field: WindField, ground: ElevationFile) -> None:
+    def __init__(self, field: WindField, ground: ElevationFile, notes: tuple[str, ...] = ()) -> None:
+        """`notes` are sentences about the winds that become warnings of every flight."""
         self.field = field
+        self.notes = notes
         self.ground = ground
         rows, columns, levels, times, _ = field.data.shape
         level_alt = atmosphere.altitude(field.levels)
@@ -345,7 +350,7 @@ class Simulator:
         if status == kernels.LAUNCH_OUT_OF_TIME:
             return OutsideCycleError(f"launch at {_utc(time)} is outside the cycle, which covers {self._covered()}")
         if status == kernels.OUT_OF_TIME:
-            where = f"is still at {alt:.0f} m at {lat:.4f}, {lon:.4f}"
+            where = f"is still at {alt:.0f} m at {lat:.4f}, {_signed(lon):.4f}"
             return OutsideCycleError(f"the flight {where} when the winds of the cycle end; it covers {self._covered()}")
         if status == kernels.BAD_WIND:
             return self._bad_wind(time, lat, lon)
@@ -365,7 +370,9 @@ class Simulator:
             for level, step in np.argwhere(bad)[:3]
         ]
         where = ", ".join(found) or f"an unknown level at {_utc(time)}"
-        return WindFileError(f"{self.field.name} holds no number near {lat:.2f}, {lon:.2f}: {where}")
+        return WindFileError(
+            f"{self.field.name} holds no number near {lat:.2f}, {_signed(lon):.2f}: {where}"
+        )
 
     def _trajectory(self, profile: Profile, path: Floats, marks: npt.NDArray[np.int64], met: int) -> Trajectory:
         phases = tuple(
@@ -377,14 +384,14 @@ class Simulator:
 
     def _warnings(self, met: int) -> tuple[str, ...]:
         if not met:
-            return ()
+            return self.notes
         levels = self.field.levels
         sentences = {
             kernels.ABOVE_TOP_LEVEL: f"above the top level ({levels[0]:g} hPa) the wind of that level was used",
             kernels.BELOW_BOTTOM_LEVEL: f"below the lowest level ({levels[-1]:g} hPa) the wind of that level was used",
             kernels.EARLY_GROUND: "the flight met rising ground before its descent",
         }
-        return tuple(sentence for bit, sentence in sentences.items() if met & bit)
+        return self.notes + tuple(sentence for bit, sentence in sentences.items() if met & bit)
 
 
 def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
@@ -400,6 +407,11 @@ def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
         raise BadRequestError(f"equil is {top[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m")
     np.maximum(top, altitude, out=top)
     return Launches(table)
+
+
+def _signed(longitude: float) -> float:
+    """A longitude 0..360 as people write it, -180..180."""
+    return longitude - 360.0 if longitude > 180.0 else longitude
 
 
 def _utc(timestamp: float) -> str:

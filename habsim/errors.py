@@ -50,8 +50,6 @@ class BusyError(HabsimError):
 class UnavailableError(HabsimError):
     """Nothing can be flown at the moment."""
 
-    retry_after_seconds = 30
-
 
 class WindFileError(HabsimError):
     """A wind file is damaged, inconsistent or has changed under the reader."""

@@ -19,7 +19,6 @@ from habsim.halffloat import weighted_sum
 
 DEGREES = 180.0 / math.pi
 POLAR_CAP = 70.0  # degrees: beyond it steps are taken in three dimensions, where meridians do not converge
-HIGHEST_GROUND = 8900.0  # m, above every mountain
 LOWEST_GROUND = -500.0  # m, below every shore
 LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
 SCALE_HEIGHT_INVERSE = 1.0 / 7000.0  # 1/m: the logarithm of the pressure falls about this much in a metre

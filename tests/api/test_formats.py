@@ -250,7 +250,7 @@ class TestGpx:
 
     def test_elements_stand_in_the_order_of_the_schema(self) -> None:
         root = self.root(flight())
-        assert [child.tag.split("}")[1] for child in root] == ["metadata", "wpt", "wpt", "wpt", "trk"]
+        assert [child.tag.split("}")[1] for child in root] == ["metadata", "wpt", "wpt", "wpt", "wpt", "trk"]
         assert [child.tag.split("}")[1] for child in root[1]] == ["ele", "time", "name"]
 
     def test_description_says_that_a_demonstration_is_no_forecast(self) -> None:

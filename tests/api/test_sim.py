@@ -581,7 +581,7 @@ class TestRequestId:
         assert other == alone.replace(b'"request_id":"alone"', b'"request_id":"same"')
 
     def test_two_at_once_under_the_same_id_get_their_own_answers(self, app: Flask) -> None:
-        seeds = list(range(1000, 1008))
+        seeds = list(range(1000, 1004))
         with ThreadPoolExecutor(len(seeds)) as pool:
             asked = [pool.submit(app.test_client().get, spaceshot(request_id="at-once", seed=seed)) for seed in seeds]
         bodies = [json.loads(future.result().data) for future in asked]
