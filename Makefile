@@ -6,14 +6,16 @@ $(error $(PYTHON) cannot be run; name Python 3.11 or newer, for example: make ru
 endif
 VENV ?= .venv/$(VERSION)
 PY := $(VENV)/bin/python
-HABSIM_DATA_DIR ?= data
+ifeq ($(strip $(HABSIM_DATA_DIR)),)
+HABSIM_DATA_DIR := data
+endif
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
 .PHONY: run setup setup-dev setup-downloader demo convert test check bench soak clean
 
 run: setup
-	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
+	@test -n "$$HABSIM_BUCKET_DIR" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
 	@exec $(VENV)/bin/gunicorn --config gunicorn_config.py app:app
 
 setup: $(VENV)/service.stamp $(HABSIM_DATA_DIR)/elevation.npz
@@ -27,7 +29,9 @@ demo: setup
 
 # For example: make convert FILES="gfs.grib2" TO=data/gfs STEADY_HOURS=24
 convert: setup-downloader
-	@$(PY) -m scripts.convert_grib $(FILES) --bucket $(TO) $(if $(STEADY_HOURS),--steady-hours $(STEADY_HOURS))
+	@test -n "$(FILES)" -a -n "$(TO)" || { echo 'make convert needs FILES="..." and TO=folder'; exit 2; }
+	@$(PY) -m scripts.convert_grib $(FILES) --bucket $(TO) $(if $(MEMBER),--member $(MEMBER)) \
+		$(if $(STEADY_HOURS),--steady-hours $(STEADY_HOURS))
 
 test: setup-dev check
 	$(PY) -m pytest -n 2 --dist worksteal
@@ -49,7 +53,7 @@ soak: setup-dev
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("HABSIM needs Python 3.11 or newer, this is %s; name one with: make run PYTHON=python3.13" % sys.version.split()[0])'
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 $(VENV)/service.stamp: requirements.txt requirements-elevation.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt

@@ -134,8 +134,8 @@ class LocalBucket:
 
     def _failure(self, name: str, error: OSError) -> BucketError | NotFoundError:
         if isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            return NotFoundError(f"{name} is not in bucket {self.root}")
-        return BucketError(f"{name} in bucket {self.root}: {error.strerror or error}")
+            return NotFoundError(f"{name} is not in the bucket")
+        return BucketError(f"{name} in the bucket: {error.strerror or error}")
 
 
 def cycle_start(cycle: str) -> float:
@@ -415,8 +415,8 @@ class Cycles:
             stays = self._shared() or (self._seen and self._seen[1])
             if stays is None:
                 raise UnavailableError(
-                    f"no cycle can be flown: {error.message}. Run `make demo` for a demo cycle, or convert a forecast "
-                    "as the README shows under 'Fly on a real forecast'"
+                    f"no cycle can be flown: {error.message}. Without HABSIM_BUCKET_DIR, `make demo` makes demo winds; "
+                    "the README shows under 'Fly on a real forecast' how to fill a bucket"
                 ) from error
             log.warning("the bucket's cycle is refused, %s stays: %s", stays.name, error.message)
             return stays

@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 from gunicorn.glogging import Logger
+from pydantic import ValidationError
 
 from settings import Settings
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-_settings = Settings()
+try:
+    _settings = Settings()
+except ValidationError as error:
+    raise SystemExit("\n".join(f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors())) from None
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_workers
@@ -38,7 +42,7 @@ control_socket_disable = True
 errorlog = "-"
 loglevel = "info"
 accesslog = "-"
-access_log_format = '%(h)s "%(r)s" %(s)s %(b)s %(M)sms'
+access_log_format = '%(t)s %(h)s "%(r)s" %(s)s %(b)s %(M)sms'
 
 # prometheus_client reads it when it is imported. It maps the files there, and on a full disk the first write to a new
 # page of a mapped file kills the process: they are kept in memory.

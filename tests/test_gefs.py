@@ -184,7 +184,7 @@ class TestLocalBucket(BucketContract):
         (tmp_path / "object").touch()
         (tmp_path / "broken").symlink_to("nowhere")
         assert bucket.names() == ["object"]
-        with pytest.raises(BucketError, match="folder in bucket"):
+        with pytest.raises(BucketError, match="folder in the bucket"):
             bucket.read("folder")
 
     def test_root_that_is_a_file_holds_nothing(self, tmp_path: Path) -> None:
@@ -539,7 +539,7 @@ def test_cycle_with_an_absent_or_other_member_is_refused(bucket: Watched, tmp_pa
     with pytest.raises(WindFileError, match=f"{FIRST}_01.npz has .* bytes, its manifest says"):
         cycles.cycle(FIRST)
     path.unlink()
-    with pytest.raises(NotFoundError, match=f"{FIRST}_01.npz is not in bucket"):
+    with pytest.raises(NotFoundError, match=f"{FIRST}_01.npz is not in the bucket"):
         cycles.cycle(FIRST)
 
 
@@ -590,9 +590,9 @@ def test_version_is_of_the_manifest_that_was_read(bucket: Watched, tmp_path: Pat
 
 
 def test_empty_bucket_says_what_to_do(tmp_path: Path, data: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"make demo.*convert a forecast") as caught:
+    with pytest.raises(UnavailableError, match=r"make demo.*Fly on a real forecast") as caught:
         Cycles(LocalBucket(tmp_path / "nothing"), data).current()
-    assert "whichgefs is not in bucket" in caught.value.message
+    assert "whichgefs is not in the bucket" in caught.value.message
     assert not (data / "currgefs.txt").exists()
 
 

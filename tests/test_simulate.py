@@ -284,7 +284,7 @@ def test_failed_member_is_named_while_the_others_fly(tmp_path: Path, fault: str)
             reason = "is damaged"
         case "removed":
             path.unlink()
-            reason = "is not in bucket"
+            reason = "is not in the bucket"
     ensemble = orchestrator.ensemble(ENSEMBLE, cycle)
     assert ensemble.members == (0, 1, 2)
     assert list(ensemble.failed) == [1]
