@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import hashlib
 import json
 import logging
@@ -138,6 +139,7 @@ class LocalBucket:
         return BucketError(f"{name} in the bucket: {error.strerror or error}")
 
 
+@functools.lru_cache(maxsize=64)
 def cycle_start(cycle: str) -> float:
     """Unix seconds of `YYYYMMDDHH`. Raises NotFoundError when it does not name a cycle."""
     if _CYCLE.fullmatch(cycle):

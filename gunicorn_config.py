@@ -10,10 +10,12 @@ import socket
 import struct
 import sys
 import tempfile
+import time
 from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 from gunicorn.glogging import Logger
+from gunicorn.workers.gthread import ThreadWorker
 from pydantic import ValidationError
 
 from settings import Settings
@@ -29,7 +31,6 @@ except ValidationError as error:
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_workers
 threads = _settings.web_threads
-worker_class = "gthread"
 # The application, its compiled kernels and the ground are loaded once, and shared by the forked workers.
 preload_app = True
 timeout = 900
@@ -71,6 +72,21 @@ class QuietLog(Logger):
 
 
 logger_class = QuietLog
+
+
+class EvenWorker(ThreadWorker):
+    """Leaves a new connection to a worker that has fewer.
+
+    All workers wake for it, and the one that slept last would win each time: a handful of kept connections would all
+    hang on one process while the others idle.
+    """
+
+    def accept(self, listener: Any) -> None:
+        time.sleep(min(self.nr_conns, 5) * 0.0002)
+        super().accept(listener)
+
+
+worker_class = EvenWorker
 
 
 def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
