@@ -46,6 +46,10 @@ def test_both_commands_come_first() -> None:
     assert [line.split("#")[0].strip() for line in CODE[:2]] == ["make run", "make test"]
 
 
+def test_nothing_is_left_to_fill_in() -> None:
+    assert not re.findall(r"@[A-Z]+@|TODO|TBD", README)
+
+
 def test_every_setting_is_listed_with_its_default_and_meaning() -> None:
     rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", README, flags=re.MULTILINE))
     expected = {}
