@@ -13,6 +13,7 @@ from flask_compress import Compress
 from flask_cors import CORS
 from flask_openapi3 import Info, OpenAPI
 
+import cutfiles
 import elev
 import habsim
 from api import errors, params, service, session, sim, tawhiri
@@ -96,6 +97,7 @@ def build_services(settings: Settings) -> Services:
     orchestrator = Orchestrator(cycles, ground, settings)
     orchestrator.runs.drop_results()
     Simulator.warm_up(ground)
+    cutfiles.install()
     try:
         cycles.refresh()
     except UnavailableError as error:

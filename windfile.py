@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+import cutfiles
 import sharedfiles
 from habsim import atmosphere
 from habsim.classes import WindField
@@ -98,6 +99,9 @@ def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
     mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     # A flight touches a few columns far apart: reading ahead would fetch what nobody asked for.
     mapped.madvise(mmap.MADV_RANDOM)
+    # Somebody may cut the file while it is read: then `is_intact` tells, and the process lives.
+    address = np.frombuffer(mapped, np.uint8).ctypes.data
+    weakref.finalize(mapped, cutfiles.forget, cutfiles.watch(address, size))
     return mapped
 
 
@@ -234,9 +238,7 @@ def _check(winds: WindField, path: Path) -> None:
     if winds.height is not None and winds.height.shape != shape[:4]:
         raise WindFileError(f"height of {path.name} has shape {winds.height.shape}, its data {shape[:4]}")
     if not (winds.start >= 0.0 and winds.end <= _LATEST):
-        raise WindFileError(
-            f"{path.name} covers {winds.start:g} to {winds.end:g} (Unix seconds), not in 1970..3000"
-        )
+        raise WindFileError(f"{path.name} covers {winds.start:g} to {winds.end:g} (Unix seconds), not in 1970..3000")
     if winds.height is not None:
         _check_heights(winds.height, levels, path)
     for row in (shape[0] // 4, shape[0] // 2, 3 * shape[0] // 4):

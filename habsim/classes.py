@@ -370,9 +370,7 @@ class Simulator:
             for level, step in np.argwhere(bad)[:3]
         ]
         where = ", ".join(found) or f"an unknown level at {_utc(time)}"
-        return WindFileError(
-            f"{self.field.name} holds no number near {lat:.2f}, {_signed(lon):.2f}: {where}"
-        )
+        return WindFileError(f"{self.field.name} holds no number near {lat:.2f}, {_signed(lon):.2f}: {where}")
 
     def _trajectory(self, profile: Profile, path: Floats, marks: npt.NDArray[np.int64], met: int) -> Trajectory:
         phases = tuple(

@@ -377,6 +377,22 @@ class TestFaults:
                 assert body["paths"][1] is None
             assert server.workers() == workers
 
+    def test_a_wind_file_that_is_rewritten_in_place_under_load_kills_no_worker(self, tmp_path: Path) -> None:
+        make_long_bucket(tmp_path)
+        with serving(tmp_path) as server, ThreadPoolExecutor(4) as pool:
+            file = next(iter(sorted(server.bucket.glob("*_01.npz"))))
+            content, workers = file.read_bytes(), server.workers()
+            long = single(1, eqtime=20, step=5, asc=1, desc=1)
+            right = server.get(long)
+            assert right.status == 200
+            asked = [pool.submit(server.get, long) for _ in range(60)]
+            while not all(future.done() for future in asked):
+                file.write_bytes(content)
+            for future in asked:
+                answer = future.result()
+                assert answer.status == 503 or answer.body == right.body
+            assert server.workers() == workers
+
     def test_a_full_disk_under_the_data_folder_stops_no_answer(self, tmp_path: Path) -> None:
         make_bucket(tmp_path / "bucket", members=2)
         with small_disk(tmp_path / "disk") as disk, serving(tmp_path, HABSIM_DATA_DIR=str(disk)) as server:
