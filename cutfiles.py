@@ -1,8 +1,8 @@
 """Mapped files that are cut while they are read.
 
 The system answers a read behind the new end of a mapped file with SIGBUS, which kills the process. Here the page that
-is gone reads as zeros instead; who watches a file looks afterwards whether it is still the one that was mapped. Linux on
-64 bits; elsewhere nothing is watched.
+is gone reads as zeros instead; who watches a file looks afterwards whether it is still the one that was mapped. For
+Linux on 64 bits; elsewhere nothing is watched.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _compiled(map_page: Callable[..., int], reset: Callable[..., int]) -> Any:
 
 
 def watch(address: int, size: int) -> int:
-    """Let pages that vanish from a read-only map read as zeros. Returns the place to `forget`; -1 when all are taken."""
+    """Let vanished pages of a read-only map read as zeros. Returns the place to `forget`, -1 when none is free."""
     install()
     with _lock:
         for place in range(_PLACES):
