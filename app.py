@@ -47,6 +47,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = OpenAPI(
         __name__,
         info=Info(title="HABSIM", version=habsim.__version__, description="Predicts where a balloon flies and lands."),
+        security_schemes={"token": {"type": "http", "scheme": "bearer", "description": "from POST /login"}},
+        openapi_extensions={"security": [{}, {"token": []}]},
         doc_ui=False,
         validation_error_status=400,
         validation_error_model=errors.ErrorShape,

@@ -53,13 +53,13 @@ def home() -> str:
     orchestrator = services().orchestrator
     try:
         cycle = orchestrator.cycles.current()
-        field = some_simulator(orchestrator, cycle).field
+        simulator = some_simulator(orchestrator, cycle)
     except HabsimError as error:
         return render_template("home.html", cycle=None, problem=error.message)
-    # An hour into what the winds cover, or now: a launch that the links on the page can fly.
-    return render_template(
-        "home.html", cycle=cycle, covers=(rfc3339(field.start), rfc3339(field.end)), example=int(field.start) + 3600
-    )
+    covers = (rfc3339(simulator.field.start), rfc3339(simulator.field.end))
+    # An hour into what the winds cover: a launch that the links on the page can fly.
+    example = int(simulator.field.start) + 3600
+    return render_template("home.html", cycle=cycle, covers=covers, notes=simulator.notes, example=example)
 
 
 @pages.get("/docs")

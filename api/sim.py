@@ -14,7 +14,7 @@ from flask_openapi3 import APIBlueprint, Tag
 from api import errors, formats
 from api.json import described, json_response
 from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
-from api.services import Services, services, some_simulator, take
+from api.services import services, some_simulator, take
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
@@ -205,6 +205,7 @@ def status() -> Response:
     service = services()
     orchestrator = service.orchestrator
     cycle = orchestrator.cycles.current()
+    simulator = some_simulator(orchestrator, cycle)
     return json_response(
         {
             "status": "online",
@@ -216,7 +217,8 @@ def status() -> Response:
             "product": cycle.product,
             "demo": cycle.product == "demo",
             "members": list(cycle.members),
-            "covers": _covers(service, cycle),
+            "covers": {"from": formats.rfc3339(simulator.field.start), "to": formats.rfc3339(simulator.field.end)},
+            "warnings": list(simulator.notes),
         }
     )
 
@@ -250,11 +252,6 @@ _LOOK = "Look for a new cycle now"
 _FOUND = described("`{gefs, members, product}` of the current cycle")
 api.get("/refresh", summary=_LOOK, operation_id="refresh_get", responses=_FOUND)(refresh)
 api.post("/refresh", summary=_LOOK, operation_id="refresh_post", responses=_FOUND)(refresh)
-
-
-def _covers(service: Services, cycle: Cycle) -> dict[str, str]:
-    field = some_simulator(service.orchestrator, cycle).field
-    return {"from": formats.rfc3339(field.start), "to": formats.rfc3339(field.end)}
 
 
 def _conventional(longitude: Any, asked: float) -> Any:

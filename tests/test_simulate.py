@@ -24,7 +24,7 @@ import runs
 import sharedfiles
 import simulate
 from gefs import Cycle, Cycles, LocalBucket
-from habsim.classes import Balloon, Location
+from habsim.classes import Balloon, Flights, Location, Simulator
 from habsim.errors import (
     BadRequestError,
     BusyError,
@@ -1001,3 +1001,75 @@ def test_flights_and_switches_leak_no_descriptors(
     assert faults.open_files() <= before + 2  # one more member may be open, on two descriptors
     with Path("/proc/self/maps").open() as maps:
         assert sum(".npz" in line for line in maps) <= 2 * len(members)
+
+
+# --- What answers must not hide
+
+
+def test_result_with_a_failed_member_is_not_kept(tmp_path: Path) -> None:
+    publish(tmp_path)
+    orchestrator = orchestrator_of(tmp_path)
+    cycle = orchestrator.cycles.current()
+    file = tmp_path / "bucket" / gefs.wind_file_name(cycle.name, 1)
+    away = file.rename(tmp_path / "away")
+
+    def run(progress: Progress) -> bytes:
+        return json.dumps(sorted(orchestrator.ensemble(ENSEMBLE, cycle, progress).failed)).encode()
+
+    assert orchestrator.runs.once("a", "key", 3, 6, run) == b"[1]"
+    away.rename(file)
+    assert orchestrator.runs.once("a", "key", 3, 6, run) == b"[]"
+    assert orchestrator.runs.kept_results() == 1
+
+
+def test_results_are_bounded_by_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orchestrator: Orchestrator
+) -> None:
+    monkeypatch.setattr(runs, "RESULT_BYTES", 250)
+    for n in range(4):
+        orchestrator.runs.once("a", f"key{n}", 3, 6, lambda progress: bytes(100))
+    assert orchestrator.runs.kept_results() == 2
+    orchestrator.runs.once("a", "large", 3, 6, lambda progress: bytes(1000))
+    assert [path.stem for path in (tmp_path / "data" / "results").iterdir()] == ["large"]
+
+
+def test_progress_of_failed_ensembles_does_not_pile_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orchestrator: Orchestrator
+) -> None:
+    monkeypatch.setattr(runs, "RESULT_WAIT_SECONDS", -1.0)
+
+    def fails(progress: Progress) -> bytes:
+        raise UnavailableError("no")
+
+    for n in range(5):
+        with pytest.raises(UnavailableError):
+            orchestrator.runs.once(f"r{n}", f"key{n}", 3, 6, fails)
+    assert list((tmp_path / "data" / "progress").iterdir()) == []
+
+
+def test_winds_that_are_held_are_said_with_every_flight(tmp_path: Path) -> None:
+    source = {"steady_hours": 24, "run": "2026-11-14T00:00:00Z", "steps_hours": [120]}
+    cycle = gefs.cycle_at(START)
+    file = write_field(tmp_path / gefs.wind_file_name(cycle, 0), sample(lambda *_: (10.0, 5.0)), source=source)
+    gefs.publish(LocalBucket(tmp_path / "bucket"), cycle, {0: file}, "gfs")
+    orchestrator = orchestrator_of(tmp_path)
+    note = "one step of the forecast (2026-11-14T00:00:00Z +120 h) is held for 24 h"
+    current = orchestrator.cycles.current()
+    assert note in orchestrator.predict(REQUEST, 0, current).trajectory.warnings
+    assert note in orchestrator.ensemble(ENSEMBLE, current).warnings
+
+
+def test_flight_through_a_file_that_is_rewritten_meanwhile_is_refused(
+    orchestrator: Orchestrator, cycle: Cycle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flown = Simulator.fly
+
+    def fly_while_it_changes(simulator: Any, *arguments: Any, **options: Any) -> Flights:
+        flights = flown(simulator, *arguments, **options)
+        later = simulator.file.identity.modified_ns + 1_000_000_000
+        os.utime(simulator.file.path, ns=(later, later))
+        return flights
+
+    monkeypatch.setattr(Simulator, "fly", fly_while_it_changes)
+    with pytest.raises(WindFileError, match="was rewritten while it was read"):
+        orchestrator.predict(REQUEST, 0, cycle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import fcntl
 import gc
@@ -578,3 +579,21 @@ def test_uniform_wind_survives_the_file(tmp_path: Path) -> None:
     file = WindFile(path)
     wind = Simulator(file.winds, SEA).wind(START + 5000.0, Location(47.3, 211.0, 12345.0))
     assert wind == pytest.approx((12.5, -7.25), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{"interval": np.float64(1e300)}, {"timestamp": np.float64(-1.0)}, {"timestamp": 1e12}]
+)
+def test_times_beyond_all_forecasts_are_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    file = faults.rewrite(write_field(tmp_path / "far.npz", small()), **change)
+    with pytest.raises(WindFileError, match=r"far.npz covers .* not in 1970..3000"):
+        WindFile(file)
+
+
+def test_heights_that_put_a_level_above_a_higher_one_are_refused(tmp_path: Path) -> None:
+    field = small(height=True)
+    assert field.height is not None
+    height = field.height.copy()
+    height[:, :, -1] += np.float16(40000.0)
+    with pytest.raises(WindFileError, match=r"height of file.npz puts .* hPa above"):
+        write_field(tmp_path / "file.npz", dataclasses.replace(field, height=height))

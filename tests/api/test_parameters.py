@@ -397,3 +397,24 @@ class TestAnyQuery:
             # What is no number becomes null on the way out.
             lines = {"/sim/singlezpb": body, "/sim/wind": body, "/sim/elev": body, TAWHIRI_PATH: None}.get(path)
             assert "null" not in json.dumps(lines if lines is not None else {})
+
+
+@pytest.mark.parametrize(
+    ("address", "sentence"),
+    [
+        (single() + "&ceoff=0.5", "'ceoff' is unknown; did you mean coeff?"),
+        (single() + "&latt=3", "'latt' is unknown; did you mean lat?"),
+        (spaceshot() + "&num_perturbation=50", "'num_perturbation' is unknown; did you mean num_perturbations?"),
+    ],
+)
+def test_a_misspelt_name_is_refused_with_the_right_one(client: FlaskClient, address: str, sentence: str) -> None:
+    assert refusal(client.get(address), address) == sentence
+
+
+def test_names_of_other_programs_are_left_alone(client: FlaskClient) -> None:
+    assert client.get(single() + "&_=1700000000").status_code == 200
+
+
+def test_a_path_of_too_many_points_is_refused(client: FlaskClient) -> None:
+    address = single(asc=0.25, desc=0.25, eqtime=48, step=5)
+    assert "points, the limit is 60000; take a longer step" in refusal(client.get(address), address)

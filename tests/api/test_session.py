@@ -292,3 +292,13 @@ class TestWithoutPassword:
     ) -> None:
         monkeypatch.setenv("HABSIM_PASSWORD", "")
         assert another_app().test_client().get("/sim/which").status_code == 200
+
+
+def test_a_browser_that_asks_for_more_than_pages_gets_the_login_page(client: FlaskClient) -> None:
+    chromium = (
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+        "application/signed-exchange;v=b3;q=0.7"
+    )
+    response = client.get("/", headers={"Accept": chromium})
+    assert response.status_code == 302
+    assert response.headers["Location"].startswith("/login")

@@ -709,6 +709,7 @@ class TestState:
             "demo": False,
             "members": [0, 1, 2],
             "covers": {"from": "2026-11-19T00:00:00Z", "to": "2026-11-20T00:00:00Z"},
+            "warnings": [],
         }
 
     def test_cache_status(self, another_app: Callable[..., Flask]) -> None:

@@ -227,3 +227,9 @@ def test_longitudes_of_flights_are_0_to_360(longitude: float) -> None:
 
 def test_warm_up_flies_over_the_given_ground() -> None:
     Simulator.warm_up(ElevationFile.flat(300))
+
+
+def test_ground_below_all_ground_is_refused() -> None:
+    with pytest.raises(ElevationError, match="has -4000 m, below all ground; the sea must be 0"):
+        ElevationFile.flat(-4000)
+    assert ElevationFile.flat(-430).at(31.5, 35.5) == -430.0
