@@ -602,11 +602,13 @@ class TestAtOnce:
             return fly(simulator, *args, **options)
 
         monkeypatch.setattr(Simulator, "fly", counted)
-        with ThreadPoolExecutor(6) as pool:
-            asked = [pool.submit(app.test_client().get, spaceshot(seed=4242)) for _ in range(6)]
-            while not flown:
-                assert not any(future.done() for future in asked)
-            go.set()
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(app.test_client().get, spaceshot(seed=4242)) for _ in range(4)]
+            try:
+                while not flown:
+                    assert not any(future.done() for future in asked)
+            finally:
+                go.set()
         bodies = {future.result().data for future in asked}
         assert len(bodies) == 1
         assert len(flown) == 3
@@ -633,9 +635,11 @@ class TestAtOnce:
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(app.test_client().get, spaceshot(seed=1))
             assert started.wait(60)
-            assert answer(app.test_client(), "/sim/status")["active_requests"] == 1
-            refused = app.test_client().get(spaceshot(seed=2))
-            go.set()
+            try:
+                assert answer(app.test_client(), "/sim/status")["active_requests"] == 1
+                refused = app.test_client().get(spaceshot(seed=2))
+            finally:
+                go.set()
             assert running.result().status_code == 200
         assert refused.status_code == 429
         assert int(refused.headers["Retry-After"]) > 0
