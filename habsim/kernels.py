@@ -83,7 +83,7 @@ class Ground(NamedTuple):
 class Air(NamedTuple):
     """Tables of the standard atmosphere over altitude, from `bottom` m with `per_metre` entries in a metre.
 
-    `fall` is the drag-scaled altitude, the integral of sqrt(rho / rho0) dz: an object that falls with constant drag
+    `fall` is the drag-scaled altitude, see `atmosphere.fall_altitude`: an object that falls with constant drag
     crosses it at its sea-level speed. `alt_of_fall` is its inverse, from fall[0], `per_fall_metre` entries in a metre.
     """
 

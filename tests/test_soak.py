@@ -97,11 +97,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
         yield running
 
 
-def test_600_mixed_requests_leave_nothing_behind(server: Server) -> None:
+def test_2000_mixed_requests_leave_nothing_behind(server: Server) -> None:
     addresses = mixed()
     ask(server, addresses, 960)
     before = held(server)
-    ask(server, addresses, 600)
+    ask(server, addresses, 2000)
     settle(server, before, megabytes=8.0)
     kept = [folder for folder in ("results", "progress", "locks") for _ in (server.data / folder).iterdir()]
     assert kept.count("results") <= 20
