@@ -214,9 +214,9 @@ def _highest_within_a_degree(
     rows, columns = elevation.shape
     # Blocks of about half a degree, each then counted for every whole degree that it could touch.
     tall, wide = max(1, int(0.5 / row_step)), max(1, int(0.5 / column_step))
-    block_rows, block_columns = range(0, rows, tall), range(0, columns, wide)
+    block_rows, first_columns = range(0, rows, tall), np.arange(0, columns, wide)
     by_row = np.stack([elevation[r : r + tall].max(axis=0) for r in block_rows])
-    blocks = np.stack([by_row[:, c : c + wide].max(axis=1) for c in block_columns], axis=1)
+    blocks = np.maximum.reduceat(by_row, first_columns, axis=1)
     highest = np.zeros((180, 360), np.int16)
     reach = 1.0 + row_step
     for index, first in enumerate(block_rows):
@@ -232,11 +232,11 @@ def _highest_within_a_degree(
         if spread >= 180.0:
             row[:] = blocks[index].max()
         else:
-            for block, first_column in enumerate(block_columns):
-                left = math.floor(west + first_column * column_step - spread)
-                right = math.floor(west + (first_column + wide - 1) * column_step + spread)
-                degrees = np.arange(left, right + 1) % 360
-                row[degrees] = np.maximum(row[degrees], blocks[index, block])
+            left = np.floor(west + first_columns * column_step - spread).astype(np.intp)
+            right = np.floor(west + (first_columns + wide - 1) * column_step + spread).astype(np.intp)
+            for offset in range(int((right - left).max()) + 1):
+                reached = left + offset <= right
+                np.maximum.at(row, (left[reached] + offset) % 360, blocks[index, reached])
         highest[degree_rows] = np.maximum(highest[degree_rows], row)
     highest.setflags(write=False)
     return highest
