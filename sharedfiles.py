@@ -11,8 +11,11 @@ import math
 import os
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
+
+Held = TypeVar("Held")
 
 # A timed wait on an fcntl lock does not exist in a thread, so a lock with a deadline is tried this often.
 RETRY_SECONDS = 0.005
@@ -77,23 +80,33 @@ def try_lock(path: Path, *, shared: bool = False) -> int | None:
     return descriptor
 
 
+def _within(wait_seconds: float, attempt: Callable[[], Held | None]) -> Held | None:
+    """What `attempt` gets, tried until it gets something or `wait_seconds` have passed."""
+    deadline = time.monotonic() + wait_seconds
+    while (held := attempt()) is None and time.monotonic() < deadline:
+        time.sleep(RETRY_SECONDS)
+    return held
+
+
 @contextlib.contextmanager
 def first_free(paths: list[Path], wait_seconds: float) -> Iterator[Path | None]:
     """Hold the first of `paths` that can be locked within `wait_seconds`; None when none could."""
-    deadline = time.monotonic() + wait_seconds
-    while True:
+
+    def attempt() -> tuple[Path, int] | None:
         for path in paths:
             descriptor = try_lock(path)
             if descriptor is not None:
-                try:
-                    yield path
-                finally:
-                    os.close(descriptor)
-                return
-        if time.monotonic() >= deadline:
-            yield None
-            return
-        time.sleep(RETRY_SECONDS)
+                return path, descriptor
+        return None
+
+    held = _within(wait_seconds, attempt)
+    if held is None:
+        yield None
+        return
+    try:
+        yield held[0]
+    finally:
+        os.close(held[1])
 
 
 @contextlib.contextmanager
@@ -102,26 +115,24 @@ def exclusive(path: Path, wait_seconds: float) -> Iterator[bool]:
 
     The file is removed at the end, so names that are used once leave nothing behind.
     """
-    deadline = time.monotonic() + wait_seconds
-    while True:
-        descriptor = try_lock(path)
-        if descriptor is not None and not _is_at(descriptor, path):
+
+    def attempt() -> int | None:
+        while (descriptor := try_lock(path)) is not None and not _is_at(descriptor, path):
             # The holder before us removed the file: this lock is on a name nobody else will see.
             os.close(descriptor)
-            continue
-        if descriptor is not None:
-            try:
-                yield True
-            finally:
-                try:
-                    path.unlink(missing_ok=True)
-                finally:
-                    os.close(descriptor)
-            return
-        if time.monotonic() >= deadline:
-            yield False
-            return
-        time.sleep(RETRY_SECONDS)
+        return descriptor
+
+    descriptor = _within(wait_seconds, attempt)
+    if descriptor is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        try:
+            path.unlink(missing_ok=True)
+        finally:
+            os.close(descriptor)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
