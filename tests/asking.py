@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import quote, urlencode
+
+from werkzeug.test import TestResponse
 
 from tests.worlds import START
 
 EARTH_RADIUS = 6371009.0  # m
+TAWHIRI_PATH = "/api/v1/"
 
 # A launch that every route understands: five hours in the middle of the test cycle.
 LAUNCH = {
@@ -87,3 +91,25 @@ def zpb_landing(parameters: Mapping[str, str], u: float, v: float, ground: float
     else:
         moved = u / v * (math.asinh(math.tan(end)) - math.asinh(math.tan(lat)))
     return math.degrees(end), float(parameters["lon"]) + math.degrees(moved)
+
+
+def error_text(response: TestResponse, status: int, path: str) -> str:
+    """The text of an error, which has the shape of its route and no trace of where it was raised."""
+    assert response.status_code == status, response.text[:300]
+    assert response.mimetype == "application/json"
+    body = response.json
+    assert body is not None
+    text: Any
+    if path == TAWHIRI_PATH:
+        assert set(body) == {"error", "metadata"}
+        assert set(body["error"]) == {"type", "description"}
+        text = body["error"]["description"]
+    else:
+        assert set(body) == {"error", "details"}
+        assert body["details"] is None or isinstance(body["details"], dict)
+        text = body["error"]
+    assert isinstance(text, str)
+    assert text
+    assert "Traceback" not in response.text
+    assert 'File "' not in response.text
+    return text

@@ -19,11 +19,10 @@ from werkzeug.test import TestResponse
 from api.params import CYCLE as CYCLE_PATTERN
 from app import create_app
 from habsim.montecarlo import DISTRIBUTIONS
-from tests.asking import launch, single, spaceshot, tawhiri, url
+from tests.asking import TAWHIRI_PATH, error_text, launch, single, spaceshot, tawhiri, url
 from tests.worlds import CYCLE, START, make_bucket, make_settings
 
 POINT = {"lat": "10", "lon": "20", "alt": "1000", "timestamp": f"{START:.0f}"}
-TAWHIRI_PATH = "/api/v1/"
 # A good request for each route that takes parameters.
 GOOD: dict[str, dict[str, str]] = {
     "/sim/singlezpb": {**launch(), "model": "0"},
@@ -133,19 +132,8 @@ def ask(client: FlaskClient, path: str, given_parameters: dict[str, str] | list[
 
 
 def refusal(response: TestResponse, path: str, status: int = 400) -> str:
-    """The text of a refusal in the shape of its route."""
-    assert response.status_code == status, response.text[:300]
-    body = response.json
-    assert body is not None
-    if path == TAWHIRI_PATH:
-        assert set(body) == {"error", "metadata"}
-        assert set(body["error"]) == {"type", "description"}
-        text = body["error"]["description"]
-    else:
-        assert set(body) == {"error", "details"}
-        assert body["details"] is None or isinstance(body["details"], dict)
-        text = body["error"]
-    assert isinstance(text, str)
+    """The text of a refusal in the shape of its route, in words for people."""
+    text = error_text(response, status, path)
     assert text.isprintable()
     assert len(text) < 1000
     assert "pydantic" not in text.lower()
