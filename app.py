@@ -19,11 +19,12 @@ import habsim
 from api import errors, params, service, session, sim, tawhiri
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
-from gefs import ELEVATION, Cycles, LocalBucket
+from gefs import Cycles
 from habsim.classes import Simulator
 from habsim.errors import ElevationError, UnavailableError
 from settings import Settings
 from simulate import Orchestrator
+from store.bucket import ELEVATION, Bucket, open_bucket
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +92,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def build_services(settings: Settings) -> Services:
     """Everything the routes work with; also the kernels, compiled now so that a fork has them."""
-    bucket = LocalBucket(settings.bucket_dir)
+    bucket = open_bucket(settings)
     cycles = Cycles(bucket, settings.data_dir, settings.refresh_seconds)
     path = _elevation_file(settings, bucket)
     ground = elev.load(path)
@@ -115,11 +116,12 @@ def build_services(settings: Settings) -> Services:
     )
 
 
-def _elevation_file(settings: Settings, bucket: LocalBucket) -> Path:
+def _elevation_file(settings: Settings, bucket: Bucket) -> Path:
     if settings.elevation is not None:
         return settings.elevation
-    if ELEVATION in bucket.names():
-        return bucket.path(ELEVATION)
+    path = bucket.local_path(ELEVATION)
+    if path is not None and path.exists():
+        return path
     embedded = settings.data_dir / "elevation.npz"
     if not embedded.exists():
         raise ElevationError(f"there is no ground elevation at {embedded}; `make setup` makes it")

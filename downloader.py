@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
-import gefs
 import windfile
 from grib import Field, Half, Header, Message, Series, Slot, decode, messages, moment, scan, slot_name
 from habsim.errors import ConversionError, NotFoundError
+from store.manifest import cycle_start, wind_file_name
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def cycle_name(axes: Axes) -> str:
     """The cycle that the wind file belongs to. Raises ConversionError when its first time cannot name one."""
     name = datetime.datetime.fromtimestamp(axes.times[0], datetime.UTC).strftime("%Y%m%d%H")
     with contextlib.suppress(NotFoundError):
-        if gefs.cycle_start(name) == axes.times[0]:
+        if cycle_start(name) == axes.times[0]:
             return name
     raise ConversionError(
         f"the first time is {moment(axes.times[0])}; it names the cycle, so it must be 00, 06, 12 or 18 UTC"
@@ -228,7 +228,7 @@ def convert(
     number = member if member is not None else axes.series.member or 0
     if not 0 <= number <= 99:
         raise ConversionError(f"the member is {number}, it must be 0..99")
-    path = folder / gefs.wind_file_name(cycle, number)
+    path = folder / wind_file_name(cycle, number)
     folder.mkdir(parents=True, exist_ok=True)
     with Assembly(axes, folder) as assembly:
         for message in used:

@@ -17,10 +17,11 @@ from api.params import Integer, Number, Query
 from api.services import services
 from api.sim import with_provenance
 from api.tawhiri_shape import TawhiriErrorShape
-from gefs import Cycle, cycle_at, cycle_start
+from gefs import Cycle
 from habsim.classes import Balloon, FlightPhase, Location
 from habsim.errors import BadRequestError, NotFoundError
 from simulate import FlightRequest, Prediction
+from store.manifest import cycle_at, cycle_start
 
 TAG = Tag(name="Tawhiri", description="Compatible with the Tawhiri predictor")
 api = APIBlueprint(

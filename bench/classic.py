@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-import gefs
 import windfile
+from store.bucket import LocalBucket
+from store.manifest import cycle_start, wind_file_name
+from store.publish import publish
 
 CYCLE = "2026111900"
 MEMBERS = 21
@@ -26,20 +28,20 @@ SPARE_BYTES = 3 << 30  # left free on the disk
 PRODUCT = "bench"
 
 
-def bucket(folder: Path) -> tuple[gefs.LocalBucket, str]:
+def bucket(folder: Path) -> tuple[LocalBucket, str]:
     """The bucket with the classic cycle in `folder`, made where there is none, and a sentence about it.
 
     On a disk that is too full for 21 files some members are the same file by another name.
     """
-    found = gefs.LocalBucket(folder / "classic")
-    if f"{CYCLE}.json" not in found.names():
+    found = LocalBucket(folder / "classic")
+    if f"{CYCLE}.json" not in found.list():
         _make(found, folder / "classic.making")
-    distinct = len({found.path(gefs.wind_file_name(CYCLE, member)).stat().st_ino for member in range(MEMBERS)})
+    distinct = len({found.local_path(wind_file_name(CYCLE, member)).stat().st_ino for member in range(MEMBERS)})
     told = "21 distinct files" if distinct == MEMBERS else f"only {distinct} distinct files, the disk has no room"
     return found, f"{told}, {distinct * FILE_BYTES / 1e9:.1f} GB"
 
 
-def _make(target: gefs.LocalBucket, work: Path) -> None:
+def _make(target: LocalBucket, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     room = (shutil.disk_usage(work).free - SPARE_BYTES) // FILE_BYTES
@@ -48,12 +50,12 @@ def _make(target: gefs.LocalBucket, work: Path) -> None:
     began = time.perf_counter()
     files = {}
     for member in range(MEMBERS):
-        files[member] = work / gefs.wind_file_name(CYCLE, member)
+        files[member] = work / wind_file_name(CYCLE, member)
         if member < distinct:
             _write(files[member], member)
         else:
             os.link(files[member % distinct], files[member])
-    gefs.publish(target, CYCLE, files, PRODUCT)
+    publish(target, CYCLE, files, PRODUCT)
     work.rmdir()
     print(f"made in {time.perf_counter() - began:.0f} s", flush=True)
 
@@ -62,7 +64,7 @@ def _write(path: Path, member: int) -> None:
     windfile.write(
         path,
         data=_winds(member),
-        timestamp=gefs.cycle_start(CYCLE),
+        timestamp=cycle_start(CYCLE),
         interval_seconds=INTERVAL_SECONDS,
         levels=LEVELS,
         source={"product": PRODUCT},

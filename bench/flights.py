@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 
 import elev
-import gefs
 from bench import classic
 from bench.table import Row
 from habsim import montecarlo
 from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, ElevationFile, Launches, Location, Simulator, on_the_ground
 from habsim.profiles import PROFILES
+from store.manifest import cycle_start, wind_file_name
 from windfile import WindFile
 
-START = gefs.cycle_start(classic.CYCLE)
+START = cycle_start(classic.CYCLE)
 ZPB = PROFILES["zpb"]
 GLOBE = 20_000
 
@@ -36,7 +36,7 @@ def rows(data_dir: Path) -> Iterator[Row]:
     bucket, told = classic.bucket(data_dir / "bench")
     ground, which = elevation(data_dir)
     yield Row("classic wind files, 1 degree, 19 levels, 6-hourly to 384 h", told)
-    paths = [bucket.path(gefs.wind_file_name(classic.CYCLE, member)) for member in range(classic.MEMBERS)]
+    paths = [bucket.local_path(wind_file_name(classic.CYCLE, member)) for member in range(classic.MEMBERS)]
     simulators = [Simulator(WindFile(path).winds, ground) for path in paths]
     Simulator.warm_up(ground)
     batch = ensemble(ground)

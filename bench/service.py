@@ -15,15 +15,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-import gefs
 from bench import classic, load
 from bench.table import Row
 from scripts import demo_cycle
+from store.manifest import cycle_start
 
 WORKERS = 2
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_SECONDS = 120.0
-DEMO_NOW = gefs.cycle_start(classic.CYCLE)  # any moment: the demo is made for it
+DEMO_NOW = cycle_start(classic.CYCLE)  # any moment: the demo is made for it
 LAUNCH = {"alt": 24, "equil": 30000, "eqtime": 0, "asc": 4, "desc": 8}
 
 

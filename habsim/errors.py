@@ -10,6 +10,7 @@ HabsimError
 ├── ElevationError             a ground elevation file is damaged or inconsistent
 ├── ConversionError            a GRIB2 file cannot become a wind file
 ├── BucketError                a bucket cannot be read or written
+│   └── ObjectChangedError     an object was replaced while it was read
 └── FlightError                the integration failed; carries the position
 """
 
@@ -65,6 +66,10 @@ class ConversionError(HabsimError):
 
 class BucketError(HabsimError):
     """A bucket cannot be read or written."""
+
+
+class ObjectChangedError(BucketError):
+    """An object of a bucket was replaced while it was read."""
 
 
 class FlightError(HabsimError):

@@ -14,8 +14,9 @@ import tempfile
 from pathlib import Path
 
 import downloader
-import gefs
 from habsim.errors import HabsimError
+from store.bucket import LocalBucket
+from store.publish import publish
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
@@ -41,7 +42,7 @@ def _publish(converted: downloader.Converted, folder: Path, bucket: Path) -> Non
     path = converted.path
     if path.parent != folder:
         path = Path(shutil.copy(path, folder))
-    gefs.publish(gefs.LocalBucket(bucket), converted.cycle, {converted.member: path}, product=converted.model.lower())
+    publish(LocalBucket(bucket), converted.cycle, {converted.member: path}, product=converted.model.lower())
 
 
 def main(words: list[str] | None = None) -> int:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    import gefs
     from habsim import demo_winds
+    from store.bucket import LocalBucket
 
 PRODUCT = "demo"
 MEMBERS = 21
@@ -144,11 +144,13 @@ def _only_one(folder: Path) -> Iterator[None]:
 
 
 def _make(folder: Path, now: float) -> str:
-    import gefs
+    from store.bucket import LocalBucket
+    from store.manifest import cycle_at
+    from store.publish import publish
 
     began = time.monotonic()
-    bucket = gefs.LocalBucket(folder)
-    cycle = gefs.cycle_at(now)
+    bucket = LocalBucket(folder)
+    cycle = cycle_at(now)
     if cycle in _cycles(bucket) and not _is_demo(bucket, cycle):
         raise BucketError(f"cycle {cycle} is in bucket {folder} and is not a demo")
     # Beside the bucket, so that publishing is a rename. A folder left by a killed process is taken over.
@@ -158,7 +160,7 @@ def _make(folder: Path, now: float) -> str:
     try:
         files = write_members(work, cycle, MEMBERS)
         megabytes = sum(path.stat().st_size for path in files.values()) / 1e6
-        gefs.publish(bucket, cycle, files, product=PRODUCT)
+        publish(bucket, cycle, files, product=PRODUCT)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     removed = _remove_demos(bucket, keep=cycle)
@@ -170,11 +172,11 @@ def write_members(folder: Path, cycle: str, members: int) -> dict[int, Path]:
     """Write the wind files of the demo `cycle` into `folder`; returns member -> file."""
     import numpy as np
 
-    import gefs
     import windfile
     from habsim import demo_winds
+    from store.manifest import cycle_start, wind_file_name
 
-    start = gefs.cycle_start(cycle)
+    start = cycle_start(cycle)
     axes = demo_winds.Axes(
         latitudes=np.arange(90.0, -90.1, -STEP_DEGREES),
         longitudes=np.arange(0.0, 360.0, STEP_DEGREES),
@@ -185,7 +187,7 @@ def write_members(folder: Path, cycle: str, members: int) -> dict[int, Path]:
 
     def write_member(member: int) -> Path:
         sample = control + demo_winds.sample_perturbation(axes, start, member) if member else control
-        path = folder / gefs.wind_file_name(cycle, member)
+        path = folder / wind_file_name(cycle, member)
         windfile.write(
             path,
             data=np.stack([_packed(sample.eastward), _packed(sample.northward)], axis=-1),
@@ -209,20 +211,20 @@ def _packed(field: demo_winds.SampleArray) -> npt.NDArray[np.float16]:
     return np.concatenate([half, half[:, :1]], axis=1)
 
 
-def _cycles(bucket: gefs.LocalBucket) -> set[str]:
+def _cycles(bucket: LocalBucket) -> set[str]:
     """The cycles that have a wind file in `bucket`, whole or not."""
-    return {match[1] for match in map(_WIND_FILE.fullmatch, bucket.names()) if match}
+    return {match[1] for match in map(_WIND_FILE.fullmatch, bucket.list()) if match}
 
 
-def _is_demo(bucket: gefs.LocalBucket, cycle: str) -> bool:
+def _is_demo(bucket: LocalBucket, cycle: str) -> bool:
     """True for a demo, and for what a killed process or a file in use has left of one, which has no manifest."""
-    import gefs
     import windfile
+    from store.manifest import read_manifest
 
     try:
-        return gefs.read_manifest(bucket, cycle).product == PRODUCT
+        return read_manifest(bucket, cycle).product == PRODUCT
     except NotFoundError:
-        files = [bucket.path(name) for name in bucket.names() if name.startswith(f"{cycle}_")]
+        files = [bucket.root / name for name in bucket.list(f"{cycle}_") if _WIND_FILE.fullmatch(name)]
     except BucketError:
         return False
     try:
@@ -231,13 +233,13 @@ def _is_demo(bucket: gefs.LocalBucket, cycle: str) -> bool:
         return False
 
 
-def _remove_demos(bucket: gefs.LocalBucket, keep: str) -> list[str]:
+def _remove_demos(bucket: LocalBucket, keep: str) -> list[str]:
     """Remove all demo cycles but `keep`; returns their names."""
-    import gefs
+    from store.publish import remove_cycle
 
     removed = [cycle for cycle in sorted(_cycles(bucket)) if cycle != keep and _is_demo(bucket, cycle)]
     for cycle in removed:
-        gefs.remove_cycle(bucket, cycle)
+        remove_cycle(bucket, cycle)
     return removed
 
 

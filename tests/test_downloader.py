@@ -23,6 +23,8 @@ from habsim.atmosphere import GAS_CONSTANT_AIR, STANDARD_GRAVITY, altitude
 from habsim.classes import WindField
 from habsim.errors import ConversionError
 from scripts import convert_grib
+from store.bucket import LocalBucket
+from store.manifest import cycle_start
 from tests import gribs
 from tests.gribs import Spec
 from windfile import WindFile
@@ -155,7 +157,7 @@ def test_a_run_from_a_later_step_is_named_by_its_first_valid_time(tmp_path: Path
     made = convert([file], tmp_path / "out")
     winds, source = read(made.path)
     assert made.cycle == "2026072406"
-    assert winds.start == gribs.RUN.timestamp() + 6 * HOUR == gefs.cycle_start(made.cycle)
+    assert winds.start == gribs.RUN.timestamp() + 6 * HOUR == cycle_start(made.cycle)
     assert (source["run"], source["steps_hours"]) == ("2026-07-24T00:00:00Z", [6, 9, 12])
 
 
@@ -386,7 +388,7 @@ def test_command_publishes_a_cycle_that_can_be_flown(tmp_path: Path, capsys: pyt
     file = gribs.write(tmp_path / "input", gribs.cycle(LEVELS, [0, 6], member=3))
     bucket, output = tmp_path / "bucket", tmp_path / "output"
     assert convert_grib.main([str(file), "--bucket", str(bucket), "--output", str(output)]) == 0
-    cycles = gefs.Cycles(gefs.LocalBucket(bucket), tmp_path / "data")
+    cycles = gefs.Cycles(LocalBucket(bucket), tmp_path / "data")
     current = cycles.current()
     assert (current.name, current.members, current.product) == ("2026072400", (3,), "gefs")
     assert cycles.open_member(current, 3).winds.levels.tolist() == LEVELS

@@ -8,7 +8,6 @@ import gc
 import hashlib
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,202 +18,19 @@ import pytest
 
 import gefs
 import sharedfiles
-from gefs import Bucket, Cycle, Cycles, LocalBucket, Manifest, ManifestMember
+from gefs import Cycle, Cycles
 from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
+from store import publish as publishing
+from store.bucket import Bucket, LocalBucket, ObjectInfo
+from store.manifest import Manifest, ManifestMember, cycle_at, cycle_start, read_manifest, wind_file_name
+from store.publish import remove_cycle
 from tests import faults
-from tests.worlds import make_bucket, sample, uniform, write_field
+from tests.worlds import file_in, make_bucket, sample, uniform, write_field
 from windfile import WindFile
 
 FIRST, SECOND = "2026111900", "2026111906"
 LEVELS = [200.0, 500.0, 850.0]
 HOUR = 3600.0
-
-
-# --- Buckets
-
-
-class BucketContract:
-    """What every bucket promises. A subclass says how one is made, and how its store stops answering."""
-
-    @pytest.fixture
-    def bucket(self, tmp_path: Path) -> Bucket:
-        raise NotImplementedError
-
-    @pytest.fixture
-    def silent(self, bucket: Bucket) -> contextlib.AbstractContextManager[None]:
-        raise NotImplementedError
-
-    def test_new_bucket_is_empty(self, bucket: Bucket) -> None:
-        assert bucket.names() == []
-
-    def test_absent_object_is_not_found(self, bucket: Bucket) -> None:
-        bucket.write("other", b"x")
-        for method in (bucket.read, bucket.info, bucket.path):
-            with pytest.raises(NotFoundError, match="absent"):
-                method("absent")
-
-    def test_written_object_is_read(self, bucket: Bucket) -> None:
-        content = bytes(range(256)) * 100
-        bucket.write("2026111900.json", content)
-        assert bucket.read("2026111900.json") == content
-        assert bucket.info("2026111900.json").size == len(content)
-        assert bucket.path("2026111900.json").read_bytes() == content
-
-    def test_names_are_sorted(self, bucket: Bucket) -> None:
-        for name in ("whichgefs", "2026111906_00.npz", "2026111900.json", "2026111900_10.npz"):
-            bucket.write(name, b"")
-        assert bucket.names() == ["2026111900.json", "2026111900_10.npz", "2026111906_00.npz", "whichgefs"]
-
-    def test_put_file_moves(self, bucket: Bucket, tmp_path: Path) -> None:
-        path = tmp_path / "made.npz"
-        path.write_bytes(b"winds" * 100_000)
-        bucket.put("2026111900_00.npz", path)
-        assert not path.exists()
-        assert bucket.path("2026111900_00.npz").read_bytes() == b"winds" * 100_000
-        assert bucket.names() == ["2026111900_00.npz"]
-
-    def test_replaced_object_has_another_version(self, bucket: Bucket, tmp_path: Path) -> None:
-        bucket.write("a", b"one")
-        versions = [bucket.info("a").version]
-        bucket.write("a", b"two")
-        versions.append(bucket.info("a").version)
-        (tmp_path / "three").write_bytes(b"3rd")
-        bucket.put("a", tmp_path / "three")
-        versions.append(bucket.info("a").version)
-        assert len(set(versions)) == 3
-        assert bucket.info("a").version == versions[-1]
-        assert bucket.read("a") == b"3rd"
-
-    def test_opened_file_keeps_its_bytes_when_the_object_is_replaced_or_deleted(self, bucket: Bucket) -> None:
-        bucket.write("a", b"old")
-        with bucket.path("a").open("rb") as opened:
-            bucket.write("a", b"new")
-            bucket.delete("a")
-            assert opened.read() == b"old"
-
-    def test_deleting_is_done_once_and_no_error_twice(self, bucket: Bucket) -> None:
-        bucket.write("a", b"x")
-        bucket.write("b", b"x")
-        bucket.delete("a")
-        bucket.delete("a")
-        assert bucket.names() == ["b"]
-
-    def test_readers_see_the_old_object_or_the_new_one(self, bucket: Bucket) -> None:
-        contents = [letter * 200_000 for letter in (b"a", b"b")]
-        bucket.write("whichgefs", contents[0])
-        stop = threading.Event()
-
-        def write() -> None:
-            while not stop.is_set():
-                for content in contents:
-                    bucket.write("whichgefs", content)
-
-        with ThreadPoolExecutor(1) as pool:
-            writer = pool.submit(write)
-            try:
-                seen: list[bytes] = []
-
-                def seen_both() -> bool:
-                    seen.append(bucket.read("whichgefs"))
-                    assert seen[-1] in contents
-                    return len(seen) > 50 and len(set(seen)) == 2
-
-                faults.wait_until(seen_both, "both contents")
-            finally:
-                stop.set()
-            writer.result()
-
-    @pytest.mark.parametrize(
-        "name",
-        ["", ".", "..", "../whichgefs", "a/b", "/etc/passwd", ".hidden", "a b", "a\n", "a\0b", "-rf", "ä", "x" * 300],
-    )
-    def test_name_that_is_no_object_name_is_refused_everywhere(self, bucket: Bucket, tmp_path: Path, name: str) -> None:
-        (tmp_path / "file").write_bytes(b"x")
-        uses: list[Callable[[], object]] = [
-            lambda: bucket.read(name),
-            lambda: bucket.info(name),
-            lambda: bucket.path(name),
-            lambda: bucket.write(name, b"x"),
-            lambda: bucket.put(name, tmp_path / "file"),
-            lambda: bucket.delete(name),
-        ]
-        for use in uses:
-            with pytest.raises(NotFoundError, match="there is no object named"):
-                use()
-        assert (tmp_path / "file").exists()
-        assert bucket.names() == []
-
-    def test_store_that_does_not_answer_is_a_bucket_error(
-        self, bucket: Bucket, tmp_path: Path, silent: contextlib.AbstractContextManager[None]
-    ) -> None:
-        bucket.write("a", b"x")
-        (tmp_path / "file").write_bytes(b"x")
-        uses: list[Callable[[], object]] = [
-            bucket.names,
-            lambda: bucket.read("a"),
-            lambda: bucket.info("a"),
-            lambda: bucket.path("a"),
-            lambda: bucket.write("a", b"y"),
-            lambda: bucket.put("a", tmp_path / "file"),
-            lambda: bucket.delete("a"),
-        ]
-        with silent:
-            for use in uses:
-                with pytest.raises(BucketError):
-                    use()
-        assert bucket.read("a") == b"x"
-
-
-class TestLocalBucket(BucketContract):
-    @pytest.fixture
-    def bucket(self, tmp_path: Path) -> Bucket:
-        return LocalBucket(tmp_path / "bucket")
-
-    @pytest.fixture
-    def silent(self, bucket: Bucket) -> contextlib.AbstractContextManager[None]:
-        assert isinstance(bucket, LocalBucket)
-        bucket.root.mkdir()
-        return faults.no_permission(bucket.root)
-
-    def test_other_files_and_folders_are_no_objects(self, tmp_path: Path) -> None:
-        bucket = LocalBucket(tmp_path)
-        (tmp_path / "folder").mkdir()
-        (tmp_path / ".a.1.part").touch()
-        (tmp_path / "an object").touch()
-        (tmp_path / "object").touch()
-        (tmp_path / "broken").symlink_to("nowhere")
-        assert bucket.names() == ["object"]
-        with pytest.raises(BucketError, match="folder in the bucket"):
-            bucket.read("folder")
-
-    def test_root_that_is_a_file_holds_nothing(self, tmp_path: Path) -> None:
-        (tmp_path / "file").touch()
-        bucket = LocalBucket(tmp_path / "file")
-        assert bucket.names() == []
-        with pytest.raises(NotFoundError):
-            bucket.read("a")
-        with pytest.raises(BucketError, match="exists"):
-            bucket.write("a", b"x")
-
-    def test_path_is_the_file_itself(self, tmp_path: Path) -> None:
-        """A wind file is mapped where it lies: no copy of gigabytes."""
-        bucket = LocalBucket(tmp_path)
-        bucket.write("a", b"x")
-        assert bucket.path("a") == tmp_path / "a"
-
-    def test_full_disk_keeps_the_old_object_and_the_new_file(self, tmp_path: Path) -> None:
-        with faults.small_disk(tmp_path / "disk", kilobytes=64) as disk:
-            bucket = LocalBucket(disk)
-            bucket.write("a", b"old")
-            made = tmp_path / "made"
-            made.write_bytes(bytes(100_000))
-            with pytest.raises(BucketError, match="No space left"):
-                bucket.put("a", made)
-            with pytest.raises(BucketError, match="No space left"):
-                bucket.write("a", bytes(100_000))
-            assert made.stat().st_size == 100_000
-            assert bucket.read("a") == b"old"
-            assert [entry.name for entry in disk.iterdir()] == ["a"]
 
 
 # --- Names
@@ -226,10 +42,10 @@ class TestLocalBucket(BucketContract):
 )
 def test_cycle_is_named_after_its_start(name: str, moment: str) -> None:
     start = datetime.datetime.fromisoformat(moment).timestamp()
-    assert gefs.cycle_start(name) == start
+    assert cycle_start(name) == start
     for seconds in (0.0, 1.5, 6 * HOUR - 1):
-        assert gefs.cycle_at(start + seconds) == name
-    assert gefs.cycle_at(start + 6 * HOUR) != name
+        assert cycle_at(start + seconds) == name
+    assert cycle_at(start + 6 * HOUR) != name
 
 
 @pytest.mark.parametrize(
@@ -238,13 +54,13 @@ def test_cycle_is_named_after_its_start(name: str, moment: str) -> None:
 )
 def test_what_names_no_cycle_is_not_found(name: str) -> None:
     with pytest.raises(NotFoundError, match="is not a cycle; a cycle is YYYYMMDDHH") as caught:
-        gefs.cycle_start(name)
+        cycle_start(name)
     assert len(caught.value.message) < 150
 
 
 def test_wind_file_is_named_after_cycle_and_member() -> None:
-    assert gefs.wind_file_name(FIRST, 3) == "2026111900_03.npz"
-    assert gefs.wind_file_name(FIRST, 20) == "2026111900_20.npz"
+    assert wind_file_name(FIRST, 3) == "2026111900_03.npz"
+    assert wind_file_name(FIRST, 20) == "2026111900_20.npz"
 
 
 # --- Manifests
@@ -317,15 +133,15 @@ def test_damaged_manifest_is_a_bucket_error_with_its_name(content: bytes) -> Non
 def made(folder: Path, cycle: str = FIRST, members: int = 2, *, wind: float = 10.0, **more: Any) -> dict[int, Path]:
     """Wind files of some kilobytes, outside of any bucket: member -> file."""
     folder.mkdir(exist_ok=True)
-    values = {"start": gefs.cycle_start(cycle), "levels": LEVELS, "degrees": 45.0, "times": 3, **more}
+    values = {"start": cycle_start(cycle), "levels": LEVELS, "degrees": 45.0, "times": 3, **more}
     return {
-        member: write_field(folder / gefs.wind_file_name(cycle, member), sample(uniform(wind + member, 5.0), **values))
+        member: write_field(folder / wind_file_name(cycle, member), sample(uniform(wind + member, 5.0), **values))
         for member in range(members)
     }
 
 
 def publish(bucket: Bucket, folder: Path, cycle: str = FIRST, members: int = 2, **more: Any) -> None:
-    gefs.publish(bucket, cycle, made(folder / "making", cycle, members, **more), "test")
+    publishing.publish(bucket, cycle, made(folder / "making", cycle, members, **more), "test")
 
 
 class Watched(LocalBucket):
@@ -382,14 +198,14 @@ def test_members_are_published_before_the_manifest_and_the_name_last(bucket: Wat
 def test_manifest_tells_what_was_published(bucket: Watched, tmp_path: Path) -> None:
     files = made(tmp_path / "making", interval=10800.0)
     contents = {member: path.read_bytes() for member, path in files.items()}
-    gefs.publish(bucket, FIRST, files, "test")
-    manifest = gefs.read_manifest(bucket, FIRST)
+    publishing.publish(bucket, FIRST, files, "test")
+    manifest = read_manifest(bucket, FIRST)
     assert (manifest.cycle, manifest.product, manifest.interval_seconds) == (FIRST, "test", 10800.0)
     assert manifest.levels == tuple(LEVELS)
     assert not manifest.has_height
     for published in manifest.members:
         content = contents[published.member]
-        name = gefs.wind_file_name(FIRST, published.member)
+        name = wind_file_name(FIRST, published.member)
         assert bucket.read(name) == content
         assert published.size == len(content)
         assert published.sha256 == hashlib.sha256(content).hexdigest()
@@ -408,15 +224,15 @@ def test_files_that_do_not_belong_together_are_not_published(bucket: Watched, tm
     good = made(work)
     for reason, other in others.items():
         with pytest.raises(WindFileError, match=reason.strip()):
-            gefs.publish(bucket, FIRST, {0: good[0], 1: other}, "test")
+            publishing.publish(bucket, FIRST, {0: good[0], 1: other}, "test")
         assert other.exists()
     cut = faults.cut(good[1], tmp_path / "cut.npz", 1000)
     with pytest.raises(WindFileError, match=r"cut\.npz is damaged"):
-        gefs.publish(bucket, FIRST, {0: good[0], 1: cut}, "test")
+        publishing.publish(bucket, FIRST, {0: good[0], 1: cut}, "test")
     with pytest.raises(WindFileError, match="no members to publish"):
-        gefs.publish(bucket, FIRST, {}, "test")
+        publishing.publish(bucket, FIRST, {}, "test")
     with pytest.raises(NotFoundError, match="is not a cycle"):
-        gefs.publish(bucket, "2026111901", good, "test")
+        publishing.publish(bucket, "2026111901", good, "test")
     assert bucket.calls == []
     assert good[0].exists()
 
@@ -476,8 +292,8 @@ def test_published_cycle_is_what_was_published(bucket: Watched, tmp_path: Path, 
     publish(bucket, tmp_path, members=3)
     cycle = Cycles(bucket, data).current()
     assert (cycle.name, cycle.product, cycle.members) == (FIRST, "test", (0, 1, 2))
-    assert cycle.start == gefs.cycle_start(FIRST)
-    assert cycle.manifest == gefs.read_manifest(bucket, FIRST)
+    assert cycle.start == cycle_start(FIRST)
+    assert cycle.manifest == read_manifest(bucket, FIRST)
 
 
 def test_members_are_in_order_whatever_the_order_of_the_manifest(bucket: Watched, tmp_path: Path, data: Path) -> None:
@@ -515,7 +331,7 @@ def test_cycle_of_an_older_tool_is_refused_when_a_member_is_not_whole(
     without_manifest(bucket, tmp_path)
     cycles = Cycles(bucket, data)
     version = cycles.current().version
-    path = bucket.path(f"{FIRST}_01.npz")
+    path = bucket.local_path(f"{FIRST}_01.npz")
     whole = path.read_bytes()
     faults.truncate_in_place(path, 2000)
     with pytest.raises(WindFileError, match=f"{FIRST}_01.npz is damaged"):
@@ -533,7 +349,7 @@ def test_cycle_of_an_older_tool_is_refused_when_a_member_is_not_whole(
 def test_cycle_with_an_absent_or_other_member_is_refused(bucket: Watched, tmp_path: Path, data: Path) -> None:
     publish(bucket, tmp_path)
     cycles = Cycles(bucket, data)
-    path = bucket.path(f"{FIRST}_01.npz")
+    path = bucket.local_path(f"{FIRST}_01.npz")
     with path.open("ab") as end:
         end.write(b"x")
     with pytest.raises(WindFileError, match=f"{FIRST}_01.npz has .* bytes, its manifest says"):
@@ -570,7 +386,7 @@ def test_version_is_of_the_manifest_that_was_read(bucket: Watched, tmp_path: Pat
     first = cycles.current()
 
     class Racing(Watched):
-        def info(self, name: str) -> gefs.ObjectInfo:
+        def info(self, name: str) -> ObjectInfo:
             if not made_again:
                 made_again.append(name)
                 publish(LocalBucket(self.root), tmp_path, wind=20.0)
@@ -683,7 +499,7 @@ def missing_member(bucket: Watched) -> None:
 
 
 def cut_member(bucket: Watched) -> None:
-    faults.truncate_in_place(bucket.path(f"{SECOND}_01.npz"), 3000)
+    faults.truncate_in_place(bucket.local_path(f"{SECOND}_01.npz"), 3000)
 
 
 def damaged_manifest(bucket: Watched) -> None:
@@ -813,7 +629,7 @@ def flyable(bucket: Watched, tmp_path: Path, data: Path) -> tuple[Cycles, Cycle]
 def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were hashed."""
     found: list[str] = []
-    sha256 = gefs._sha256
+    sha256 = publishing.sha256
 
     def noted(path: Path) -> str:
         found.append(path.name)
@@ -840,7 +656,7 @@ def test_member_that_the_cycle_lacks_is_not_found(flyable: tuple[Cycles, Cycle],
 def test_member_with_other_bytes_than_published_is_refused(flyable: tuple[Cycles, Cycle]) -> None:
     """One bit of one wind, which no zip directory tells."""
     cycles, cycle = flyable
-    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(cycles.bucket, f"{FIRST}_01.npz")
     data = WindFile(path).winds.data
     offset = path.read_bytes().index(data[2, 3].tobytes())
     faults.overwrite_in_place(path, offset, b"\x01")
@@ -865,7 +681,7 @@ def test_verification_is_not_trusted_for_another_file(
     flyable: tuple[Cycles, Cycle], hashes: list[str], tmp_path: Path
 ) -> None:
     cycles, cycle = flyable
-    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(cycles.bucket, f"{FIRST}_01.npz")
     cycles.open_member(cycle, 1)
     other = made(tmp_path / "other", wind=50.0)[1]
     assert other.stat().st_size == path.stat().st_size
@@ -895,9 +711,9 @@ def test_file_that_is_replaced_while_it_is_verified_is_refused(
     flyable: tuple[Cycles, Cycle], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cycles, cycle = flyable
-    path = cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(cycles.bucket, f"{FIRST}_01.npz")
     same = faults.cut(path, tmp_path / "same.npz", path.stat().st_size)
-    sha256 = gefs._sha256
+    sha256 = publishing.sha256
 
     def replaced_before(at: Path) -> str:
         faults.replace_by_rename(path, same)
@@ -927,7 +743,7 @@ def test_file_of_another_start_or_shape_is_refused(
     cycles, _ = flyable
     path = made(tmp_path / "other", **other)[1]
     content = json.loads(bucket.read(f"{FIRST}.json"))
-    content["members"][1].update(size=path.stat().st_size, sha256=gefs._sha256(path))
+    content["members"][1].update(size=path.stat().st_size, sha256=publishing.sha256(path))
     bucket.put(f"{FIRST}_01.npz", path)
     bucket.write(f"{FIRST}.json", json.dumps(content).encode())
     with pytest.raises(WindFileError, match=reason):
@@ -949,9 +765,9 @@ def test_member_of_an_older_tool_with_another_start_is_refused(bucket: Watched, 
 def test_removed_cycle_is_gone_and_others_stay(bucket: Watched, tmp_path: Path) -> None:
     publish(bucket, tmp_path)
     publish(bucket, tmp_path, SECOND)
-    gefs.remove_cycle(bucket, FIRST)
-    assert bucket.names() == [f"{SECOND}.json", f"{SECOND}_00.npz", f"{SECOND}_01.npz", "whichgefs"]
-    gefs.remove_cycle(bucket, FIRST)
+    remove_cycle(bucket, FIRST)
+    assert list(bucket.list()) == [f"{SECOND}.json", f"{SECOND}_00.npz", f"{SECOND}_01.npz", "whichgefs"]
+    remove_cycle(bucket, FIRST)
 
 
 def test_mapped_files_stay_and_their_cycle_is_not_taken_for_a_whole_one(
@@ -961,15 +777,15 @@ def test_mapped_files_stay_and_their_cycle_is_not_taken_for_a_whole_one(
     cycles = Cycles(bucket, data)
     mapped = cycles.open_member(cycles.current(), 1)
     publish(bucket, tmp_path, SECOND)
-    gefs.remove_cycle(bucket, FIRST)
+    remove_cycle(bucket, FIRST)
     assert mapped.is_unchanged()
-    assert [name for name in bucket.names() if name.startswith(FIRST)] == [f"{FIRST}.json", f"{FIRST}_01.npz"]
+    assert [name for name in bucket.list() if name.startswith(FIRST)] == [f"{FIRST}.json", f"{FIRST}_01.npz"]
     with pytest.raises(NotFoundError):
         cycles.cycle(FIRST)
     del mapped
     gc.collect()
-    gefs.remove_cycle(bucket, FIRST)
-    assert not [name for name in bucket.names() if name.startswith(FIRST)]
+    remove_cycle(bucket, FIRST)
+    assert not [name for name in bucket.list() if name.startswith(FIRST)]
 
 
 def test_file_mapped_by_another_process_stays(bucket: Watched, tmp_path: Path) -> None:
@@ -981,22 +797,22 @@ file = windfile.WindFile(Path(sys.argv[1]))
 print("mapped", flush=True)
 time.sleep(600)
 """
-    with faults.Process(code, bucket.path(f"{FIRST}_00.npz")) as process:
+    with faults.Process(code, bucket.local_path(f"{FIRST}_00.npz")) as process:
         assert process.line() == "mapped"
-        gefs.remove_cycle(bucket, FIRST)
-        assert f"{FIRST}_00.npz" in bucket.names()
+        remove_cycle(bucket, FIRST)
+        assert f"{FIRST}_00.npz" in bucket.list()
         process.kill()
-        gefs.remove_cycle(bucket, FIRST)
-    assert bucket.names() == ["whichgefs"]
+        remove_cycle(bucket, FIRST)
+    assert list(bucket.list()) == ["whichgefs"]
 
 
 def test_two_that_remove_one_cycle_do_not_disturb_each_other(bucket: Watched, tmp_path: Path) -> None:
     for _ in range(10):
         publish(bucket, tmp_path, members=5)
         with ThreadPoolExecutor(4) as pool:
-            list(pool.map(lambda _: gefs.remove_cycle(bucket, FIRST), range(4)))
-        gefs.remove_cycle(bucket, FIRST)
-        assert bucket.names() == ["whichgefs"]
+            list(pool.map(lambda _: remove_cycle(bucket, FIRST), range(4)))
+        remove_cycle(bucket, FIRST)
+        assert list(bucket.list()) == ["whichgefs"]
 
 
 def test_records_of_verified_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

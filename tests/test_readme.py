@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import pytest
 from flask.testing import FlaskClient
 
-import gefs
 from app import create_app
 from settings import Settings
+from store.manifest import cycle_at, cycle_start
 from tests.worlds import make_bucket, make_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,14 +21,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = [line[4:] for line in README.splitlines() if line.startswith("    ")]
 URLS = [match[1] for line in CODE if (match := re.match(r'curl (?:-N )?"([^"]+)"', line))]
 # What the shell would put in: a launch six hours into the cycle of the test's bucket.
-START = gefs.cycle_start(gefs.cycle_at(time.time()))
+START = cycle_start(cycle_at(time.time()))
 LAUNCH = f"timestamp={START + 21600:.0f}&lat=37.3553&lon=-121.8763&alt=24&equil=30000&eqtime=1&asc=4&desc=8"
 
 
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FlaskClient]:
     folder = tmp_path_factory.mktemp("readme")
-    make_bucket(folder / "bucket", cycle=gefs.cycle_at(time.time()))
+    make_bucket(folder / "bucket", cycle=cycle_at(time.time()))
     yield create_app(make_settings(folder, bucket_folder=folder / "bucket")).test_client()
 
 

@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 
-import gefs
 import runs
 import sharedfiles
+from store.bucket import CURRENT, LocalBucket
+from store.manifest import cycle_start, wind_file_name
+from store.publish import publish, remove_cycle
 from tests.asking import launch, single, spaceshot, zpb_landing
 from tests.serving import DEADLINE, HOST, Answer, Server, holder_of, open_files, serving, threads, wait_until
 from tests.worlds import CYCLE, START, distance, make_bucket, sample, uniform, write_field
@@ -305,10 +307,10 @@ class TestCycles:
             asking = [pool.submit(self.ask_until, server, stop, winds, offset) for offset in (0, 20, 40)]
             try:
                 while count < 24 and not any(future.done() for future in asking):
-                    bucket.write(gefs.CURRENT, (CYCLE, LATER)[count % 2].encode())
+                    bucket.write(CURRENT, (CYCLE, LATER)[count % 2].encode())
                     assert server.get("/sim/refresh").json["gefs"] == (CYCLE, LATER)[count % 2]
                     count += 1
-                gefs.remove_cycle(bucket, CYCLE)
+                remove_cycle(bucket, CYCLE)
             finally:
                 stop.set()
             seen = set[str]().union(*(future.result() for future in asking))
@@ -345,15 +347,15 @@ class TestCycles:
         assert distance(lat, lon, *place) < 5.0
 
 
-def publish_uniform(bucket: gefs.LocalBucket, cycle: str, winds: list[tuple[float, float]]) -> None:
+def publish_uniform(bucket: LocalBucket, cycle: str, winds: list[tuple[float, float]]) -> None:
     """Publish a cycle whose member m blows `winds[m]` m/s everywhere."""
     work = bucket.root / "making"
     work.mkdir()
     files = {}
     for member, (u, v) in enumerate(winds):
-        field = sample(uniform(u, v), start=gefs.cycle_start(cycle), degrees=10.0)
-        files[member] = write_field(work / gefs.wind_file_name(cycle, member), field)
-    gefs.publish(bucket, cycle, files, "test")
+        field = sample(uniform(u, v), start=cycle_start(cycle), degrees=10.0)
+        files[member] = write_field(work / wind_file_name(cycle, member), field)
+    publish(bucket, cycle, files, "test")
     work.rmdir()
 
 
@@ -364,7 +366,7 @@ class TestFaults:
             workers = server.workers()
             for pid in workers:  # each has all members mapped
                 assert ask_worker(server, spaceshot(seed=pid), pid).status == 200
-            file = server.bucket / gefs.wind_file_name(CYCLE, 1)
+            file = server.bucket / wind_file_name(CYCLE, 1)
             os.truncate(file, file.stat().st_size // 3)
             for number in range(8):
                 alone = server.get(single(1, lat=number))

@@ -19,11 +19,10 @@ import numpy as np
 import pytest
 
 import elev
-import gefs
 import runs
 import sharedfiles
 import simulate
-from gefs import Cycle, Cycles, LocalBucket
+from gefs import Cycle, Cycles
 from habsim.classes import Balloon, Flights, Location, Simulator
 from habsim.errors import (
     BadRequestError,
@@ -35,8 +34,12 @@ from habsim.errors import (
 )
 from runs import Progress, result_key
 from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator
+from store import publish as publishing
+from store.bucket import LocalBucket
+from store.manifest import cycle_at, cycle_start, wind_file_name
+from store.publish import remove_cycle
 from tests import faults
-from tests.worlds import START, make_elevation, make_settings, sample, write_field
+from tests.worlds import START, file_in, make_elevation, make_settings, sample, write_field
 
 FIRST, SECOND = "2026111900", "2026111906"
 LEVELS = [100.0, 300.0, 500.0, 850.0, 1020.0]  # every flight of these tests is between two of them
@@ -55,9 +58,7 @@ ENSEMBLE = EnsembleRequest(REQUEST, perturbations=6, seed=7)
 
 
 def member_winds(cycle: str, u: float, v: float = 0.0, *, times: int = 5) -> Any:
-    return sample(
-        lambda lat, lon, p, t: (u, v), levels=LEVELS, degrees=30.0, times=times, start=gefs.cycle_start(cycle)
-    )
+    return sample(lambda lat, lon, p, t: (u, v), levels=LEVELS, degrees=30.0, times=times, start=cycle_start(cycle))
 
 
 def publish(folder: Path, cycle: str = FIRST, *, members: int = 3, wind: float = 10.0) -> LocalBucket:
@@ -66,10 +67,10 @@ def publish(folder: Path, cycle: str = FIRST, *, members: int = 3, wind: float =
     work = folder / f"making-{threading.get_ident()}"
     work.mkdir(exist_ok=True)
     files = {
-        member: write_field(work / gefs.wind_file_name(cycle, member), member_winds(cycle, wind + member))
+        member: write_field(work / wind_file_name(cycle, member), member_winds(cycle, wind + member))
         for member in range(members)
     }
-    gefs.publish(bucket, cycle, files, "test")
+    publishing.publish(bucket, cycle, files, "test")
     return bucket
 
 
@@ -136,7 +137,7 @@ def test_flight_lands_where_a_uniform_wind_carries_it(orchestrator: Orchestrator
 
 def test_northward_flight_lands_where_the_wind_carries_it(tmp_path: Path) -> None:
     path = write_field(tmp_path / "a.npz", member_winds(FIRST, 0.0, 20.0))
-    gefs.publish(LocalBucket(tmp_path / "bucket"), FIRST, {0: path}, "test")
+    publishing.publish(LocalBucket(tmp_path / "bucket"), FIRST, {0: path}, "test")
     orchestrator = orchestrator_of(tmp_path)
     landing = orchestrator.predict(REQUEST, 0, orchestrator.cycles.current()).trajectory.landing
     assert landing[1:3] == pytest.approx((drift_degrees(20.0), 10.0), abs=2e-5)
@@ -267,13 +268,13 @@ def test_perturbed_flights_past_the_end_are_left_out_with_a_warning(orchestrator
 def test_failed_member_is_named_while_the_others_fly(tmp_path: Path, fault: str) -> None:
     bucket = publish(tmp_path)
     orchestrator = orchestrator_of(tmp_path)
-    path, reason = bucket.path(f"{FIRST}_01.npz"), "SHA-256"
+    path, reason = bucket.local_path(f"{FIRST}_01.npz"), "SHA-256"
     if fault == "no numbers":
         field = member_winds(FIRST, 10.0)
         field.data[...] = np.nan
-        files = {0: bucket.path(f"{FIRST}_00.npz"), 1: write_field(tmp_path / "nan.npz", field)}
-        files[2] = bucket.path(f"{FIRST}_02.npz")
-        gefs.publish(bucket, FIRST, files, "test")
+        files = {0: bucket.local_path(f"{FIRST}_00.npz"), 1: write_field(tmp_path / "nan.npz", field)}
+        files[2] = bucket.local_path(f"{FIRST}_02.npz")
+        publishing.publish(bucket, FIRST, files, "test")
         reason = "holds no number near 0.00, 10.00"
     cycle = orchestrator.cycles.current()
     match fault:
@@ -297,7 +298,7 @@ def test_failed_member_is_named_while_the_others_fly(tmp_path: Path, fault: str)
 
 def test_ensemble_without_any_member_is_unavailable(orchestrator: Orchestrator, cycle: Cycle) -> None:
     for member in cycle.members:
-        path = orchestrator.cycles.bucket.path(gefs.wind_file_name(FIRST, member))
+        path = file_in(orchestrator.cycles.bucket, wind_file_name(FIRST, member))
         faults.overwrite_in_place(path, path.stat().st_size // 2, b"\x11\x22")
     with pytest.raises(UnavailableError, match=f"no member of cycle {FIRST} can be flown: {FIRST}_00") as caught:
         orchestrator.ensemble(ENSEMBLE, cycle)
@@ -772,7 +773,7 @@ def test_file_replaced_by_an_equal_one_is_opened_again(
     orchestrator: Orchestrator, cycle: Cycle, tmp_path: Path
 ) -> None:
     before = orchestrator.simulator(cycle, 1)
-    path = orchestrator.cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(orchestrator.cycles.bucket, f"{FIRST}_01.npz")
     faults.replace_by_rename(path, faults.cut(path, tmp_path / "same.npz", path.stat().st_size))
     after = orchestrator.simulator(cycle, 1)
     assert after is not before
@@ -785,7 +786,7 @@ def test_file_that_changes_between_two_requests_is_refused(
     orchestrator: Orchestrator, cycle: Cycle, tmp_path: Path, fault: str
 ) -> None:
     orchestrator.predict(REQUEST, 1, cycle)
-    path = orchestrator.cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(orchestrator.cycles.bucket, f"{FIRST}_01.npz")
     match fault:
         case "overwritten":
             faults.overwrite_in_place(path, path.stat().st_size // 2, b"\x11\x22")
@@ -808,7 +809,7 @@ def test_changed_file_of_an_older_tool_is_flown_as_it_is_now(orchestrator: Orche
     assert cycle.manifest is None
     orchestrator.predict(REQUEST, 1, cycle)
     other = write_field(tmp_path / "other.npz", member_winds(FIRST, 30.0))
-    path = orchestrator.cycles.bucket.path(f"{FIRST}_01.npz")
+    path = file_in(orchestrator.cycles.bucket, f"{FIRST}_01.npz")
     faults.overwrite_in_place(path, 0, other.read_bytes())
     landing = orchestrator.predict(REQUEST, 1, cycle).trajectory.landing
     assert landing[2] == pytest.approx(10.0 + drift_degrees(30.0), abs=2e-5)
@@ -870,7 +871,7 @@ def test_flights_under_way_finish_on_their_cycle(
         publish(tmp_path, SECOND, wind=20.0)
         new = orchestrator.cycles.refresh()
         assert_is_of(orchestrator.ensemble(ENSEMBLE, new), wind=20.0)
-        gefs.remove_cycle(LocalBucket(tmp_path / "bucket"), FIRST)
+        remove_cycle(LocalBucket(tmp_path / "bucket"), FIRST)
 
     progress = SwitchesAfter(tmp_path / "progress.json", step, switch)
     ensemble = orchestrator.ensemble(ENSEMBLE, cycle, progress)
@@ -886,8 +887,8 @@ def test_ensemble_whose_cycle_is_removed_before_it_is_open_flies_on_the_next(
     """One member was mapped, so its file is still there: an ensemble of it alone is no answer."""
     orchestrator.predict(REQUEST, 0, cycle)
     bucket = publish(tmp_path, SECOND, wind=20.0)
-    gefs.remove_cycle(bucket, FIRST)
-    assert f"{FIRST}_00.npz" in bucket.names()
+    remove_cycle(bucket, FIRST)
+    assert f"{FIRST}_00.npz" in bucket.list()
     assert orchestrator.cycles.current() == cycle  # nobody has looked yet
     ensemble = orchestrator.on_cycle(None, lambda cycle: orchestrator.ensemble(ENSEMBLE, cycle))
     assert ensemble.provenance.cycle == SECOND
@@ -917,7 +918,7 @@ def test_named_older_cycle_with_a_damaged_member_flies_with_the_others(
 ) -> None:
     bucket = publish(tmp_path, SECOND)
     orchestrator.cycles.refresh()
-    path = bucket.path(f"{FIRST}_01.npz")
+    path = bucket.local_path(f"{FIRST}_01.npz")
     faults.overwrite_in_place(path, path.stat().st_size // 2, b"\x11\x22")
     ensemble = orchestrator.on_cycle(FIRST, lambda cycle: orchestrator.ensemble(ENSEMBLE, cycle))
     assert list(ensemble.failed) == [1]
@@ -966,7 +967,7 @@ def test_answers_never_mix_two_cycles(orchestrator: Orchestrator, tmp_path: Path
                 wait_for(old)
                 publish(tmp_path, new, wind=winds[new])
                 orchestrator.cycles.refresh()
-                gefs.remove_cycle(bucket, old)
+                remove_cycle(bucket, old)
                 old = new
             wait_for(old)
         finally:
@@ -1010,7 +1011,7 @@ def test_result_with_a_failed_member_is_not_kept(tmp_path: Path) -> None:
     publish(tmp_path)
     orchestrator = orchestrator_of(tmp_path)
     cycle = orchestrator.cycles.current()
-    file = tmp_path / "bucket" / gefs.wind_file_name(cycle.name, 1)
+    file = tmp_path / "bucket" / wind_file_name(cycle.name, 1)
     away = file.rename(tmp_path / "away")
 
     def run(progress: Progress) -> bytes:
@@ -1049,9 +1050,9 @@ def test_progress_of_failed_ensembles_does_not_pile_up(
 
 def test_winds_that_are_held_are_said_with_every_flight(tmp_path: Path) -> None:
     source = {"steady_hours": 24, "run": "2026-11-14T00:00:00Z", "steps_hours": [120]}
-    cycle = gefs.cycle_at(START)
-    file = write_field(tmp_path / gefs.wind_file_name(cycle, 0), sample(lambda *_: (10.0, 5.0)), source=source)
-    gefs.publish(LocalBucket(tmp_path / "bucket"), cycle, {0: file}, "gfs")
+    cycle = cycle_at(START)
+    file = write_field(tmp_path / wind_file_name(cycle, 0), sample(lambda *_: (10.0, 5.0)), source=source)
+    publishing.publish(LocalBucket(tmp_path / "bucket"), cycle, {0: file}, "gfs")
     orchestrator = orchestrator_of(tmp_path)
     note = "one step of the forecast (2026-11-14T00:00:00Z +120 h) is held for 24 h"
     current = orchestrator.cycles.current()

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import gefs
 import windfile
 from habsim import atmosphere
 from habsim.classes import Launches, WindField
 from settings import Settings
+from store.bucket import Bucket, LocalBucket
+from store.manifest import cycle_start, wind_file_name
+from store.publish import publish
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -85,19 +87,26 @@ def write_field(path: Path, field: WindField, **more: Any) -> Path:
 
 def make_bucket(
     folder: Path, *, members: int = 3, cycle: str = CYCLE, product: str = "test", field: WindField | None = None
-) -> gefs.LocalBucket:
+) -> LocalBucket:
     """A bucket with one published cycle; member m has an eastward wind of 10 + m m/s."""
-    bucket = gefs.LocalBucket(folder)
+    bucket = LocalBucket(folder)
     work = folder / "making"
     work.mkdir(parents=True, exist_ok=True)
     files = {}
     for member in range(members):
-        name = gefs.wind_file_name(cycle, member)
-        winds = field or sample(uniform(10.0 + member, 5.0), start=gefs.cycle_start(cycle), degrees=10.0)
+        name = wind_file_name(cycle, member)
+        winds = field or sample(uniform(10.0 + member, 5.0), start=cycle_start(cycle), degrees=10.0)
         files[member] = write_field(work / name, winds)
-    gefs.publish(bucket, cycle, files, product)
+    publish(bucket, cycle, files, product)
     work.rmdir()
     return bucket
+
+
+def file_in(bucket: Bucket, name: str) -> Path:
+    """The file of an object in a bucket that is a folder."""
+    path = bucket.local_path(name)
+    assert path is not None
+    return path
 
 
 def make_elevation(path: Path, metres: float = 0.0) -> Path:

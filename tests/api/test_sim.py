@@ -23,9 +23,10 @@ import shapely
 from flask import Flask
 from flask.testing import FlaskClient
 
-import gefs
 from api.formats import FORMATS
 from habsim.classes import Flights, Simulator
+from store.bucket import CURRENT, LocalBucket
+from store.manifest import wind_file_name
 from tests.asking import launch, single, spaceshot, url, zpb_landing, zpb_seconds
 from tests.worlds import CYCLE, START, distance, make_bucket, make_elevation, sample, uniform, write_field
 
@@ -447,7 +448,7 @@ class TestEnsemble:
         self, another_app: Callable[..., Flask], tmp_path: Path
     ) -> None:
         client = another_app(members=3).test_client()
-        file = tmp_path / "bucket" / gefs.wind_file_name(CYCLE, 1)
+        file = tmp_path / "bucket" / wind_file_name(CYCLE, 1)
         content = bytearray(file.read_bytes())
         content[len(content) // 2] ^= 0xFF
         file.write_bytes(content)
@@ -469,7 +470,7 @@ class TestEnsemble:
         self, another_app: Callable[..., Flask], tmp_path: Path
     ) -> None:
         client = another_app(members=2).test_client()
-        files = [tmp_path / "bucket" / gefs.wind_file_name(CYCLE, member) for member in (0, 1)]
+        files = [tmp_path / "bucket" / wind_file_name(CYCLE, member) for member in (0, 1)]
         for file, ready in zip(files, (200, 503), strict=True):
             file.write_bytes(bytes(file.stat().st_size))
             assert client.get("/ready").status_code == ready
@@ -721,7 +722,7 @@ class TestState:
         client.get(single(1))
         client.get(spaceshot())
         body = answer(client, "/sim/cache-status")
-        files = [gefs.wind_file_name(CYCLE, member) for member in (0, 1)]
+        files = [wind_file_name(CYCLE, member) for member in (0, 1)]
         assert sorted(body["simulator_cache"].pop("entries")) == files
         assert body["simulator_cache"] == {"size": 2, "max_size": 62}
         assert body["gefs_cache"]["files"] == 2
@@ -749,17 +750,17 @@ class TestState:
     ) -> None:
         client = another_app(members=1).test_client()
         bucket = make_bucket(tmp_path / "bucket", members=2, cycle="2026111906")
-        bucket.delete(gefs.wind_file_name("2026111906", 1))
+        bucket.delete(wind_file_name("2026111906", 1))
         assert answer(client, "/sim/refresh")["gefs"] == CYCLE
         assert client.get(single()).status_code == 200
 
     def test_files_of_older_tools_without_a_manifest_fly(
         self, another_app: Callable[..., Flask], tmp_path: Path
     ) -> None:
-        bucket = gefs.LocalBucket(tmp_path / "bucket")
+        bucket = LocalBucket(tmp_path / "bucket")
         bucket.root.mkdir()
-        write_field(bucket.root / gefs.wind_file_name(CYCLE, 0), sample(uniform(10.0, 5.0), degrees=10.0))
-        bucket.write(gefs.CURRENT, f"{CYCLE}\n".encode())
+        write_field(bucket.root / wind_file_name(CYCLE, 0), sample(uniform(10.0, 5.0), degrees=10.0))
+        bucket.write(CURRENT, f"{CYCLE}\n".encode())
         client = another_app(members=0).test_client()
         _, lat, lon, *_ = landing(answer(client, single()))
         assert distance(lat, lon, *zpb_landing(launch(), 10.0, 5.0)) < 2.0

@@ -17,10 +17,10 @@ from flask import Flask
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-import gefs
 import runs
 from api import streams
 from habsim.classes import Flights, Simulator
+from store.manifest import wind_file_name
 from tests.asking import spaceshot
 from tests.worlds import CYCLE
 
@@ -158,7 +158,7 @@ class TestStream:
         with asked(app, "bytes"):
             state = next(event.state for event in events(listen(client, "bytes")) if "bytes_total" in event.state)
             gate.open(MEMBERS)
-        files = [folder / "bucket" / gefs.wind_file_name(CYCLE, member) for member in range(MEMBERS)]
+        files = [folder / "bucket" / wind_file_name(CYCLE, member) for member in range(MEMBERS)]
         assert state["bytes_total"] == sum(file.stat().st_size for file in files)
         assert 0 < state["bytes_loaded"] <= state["bytes_total"]
 

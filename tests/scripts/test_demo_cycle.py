@@ -13,11 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import gefs
 import windfile
 from habsim import atmosphere
 from habsim.errors import NotFoundError
 from scripts import demo_cycle
+from store import publish as publishing
+from store.bucket import LocalBucket
+from store.manifest import cycle_start, read_manifest
 
 NOW = datetime.datetime(2026, 1, 15, 7, 30, tzinfo=datetime.UTC).timestamp()
 CYCLE = "2026011506"
@@ -43,8 +45,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def state(folder: Path) -> dict[str, tuple[int, bytes]]:
     """Modification time and content of every object."""
-    bucket = gefs.LocalBucket(folder)
-    return {name: (bucket.path(name).stat().st_mtime_ns, bucket.read(name)) for name in bucket.names()}
+    bucket = LocalBucket(folder)
+    return {name: (bucket.local_path(name).stat().st_mtime_ns, bucket.read(name)) for name in bucket.list()}
 
 
 def publish(folder: Path, cycle: str, product: str) -> None:
@@ -56,23 +58,23 @@ def publish(folder: Path, cycle: str, product: str) -> None:
         windfile.write(
             work / f"{member}.npz",
             data=data,
-            timestamp=gefs.cycle_start(cycle),
+            timestamp=cycle_start(cycle),
             interval_seconds=6 * HOUR,
             levels=[100.0, 500.0, 1000.0],
             source={"product": product},
         )
-    gefs.publish(gefs.LocalBucket(folder), cycle, {m: work / f"{m}.npz" for m in (0, 1)}, product=product)
+    publishing.publish(LocalBucket(folder), cycle, {m: work / f"{m}.npz" for m in (0, 1)}, product=product)
 
 
 def test_cycle_is_whole_and_covers_the_present(whole: Path) -> None:
-    bucket = gefs.LocalBucket(whole)
+    bucket = LocalBucket(whole)
     assert bucket.read("whichgefs") == CYCLE.encode()
-    manifest = gefs.read_manifest(bucket, CYCLE)
+    manifest = read_manifest(bucket, CYCLE)
     assert manifest.product == "demo"
     assert [m.member for m in manifest.members] == list(range(21))
     assert {m.shape for m in manifest.members} == {(37, 73, 31, 21, 2)}
-    assert gefs.cycle_start(CYCLE) <= NOW < gefs.cycle_start(CYCLE) + 6 * HOUR
-    winds = windfile.WindFile(bucket.path(f"{CYCLE}_20.npz")).winds
+    assert cycle_start(CYCLE) <= NOW < cycle_start(CYCLE) + 6 * HOUR
+    winds = windfile.WindFile(bucket.local_path(f"{CYCLE}_20.npz")).winds
     assert winds.end == winds.start + 120 * HOUR
     assert winds.levels[[0, -1]].tolist() == [1, 1000]
 
@@ -80,7 +82,7 @@ def test_cycle_is_whole_and_covers_the_present(whole: Path) -> None:
 def test_cycle_fits_on_a_small_disk_and_leaves_nothing_beside_it(whole: Path) -> None:
     assert sum(path.stat().st_size for path in whole.iterdir()) < 250e6
     assert list(whole.parent.iterdir()) == [whole]
-    assert len(gefs.LocalBucket(whole).names()) == 23
+    assert len(LocalBucket(whole).list()) == 23
 
 
 def test_files_hold_a_closed_globe(whole: Path) -> None:
@@ -141,7 +143,7 @@ def test_real_cycle_is_left_alone_if_not_needed(small: Path, has_manifest: bool)
 def test_demo_that_covers_the_present_is_kept(small: Path) -> None:
     assert "made" in demo_cycle.make_if_needed(small, NOW)
     before = state(small)
-    last = gefs.cycle_start(CYCLE) + 120 * HOUR
+    last = cycle_start(CYCLE) + 120 * HOUR
     for now in (NOW, last):
         assert "nothing to do" in demo_cycle.make_if_needed(small, now)
     assert state(small) == before
@@ -151,7 +153,7 @@ def test_expired_demo_is_replaced_and_removed_but_real_cycles_stay(small: Path) 
     publish(small, "2025111312", "gfs")
     real = state(small)
     demo_cycle.make(small, NOW)
-    after_its_end = gefs.cycle_start(CYCLE) + 120 * HOUR + 1
+    after_its_end = cycle_start(CYCLE) + 120 * HOUR + 1
     assert "removed 2026011506" in demo_cycle.make_if_needed(small, after_its_end)
     found = state(small)
     assert found["whichgefs"][1] == b"2026012006"
@@ -178,7 +180,7 @@ def test_what_a_killed_process_left_is_removed(small: Path) -> None:
     work.mkdir()
     (work / "half").write_bytes(b"x")
     assert "removed 2026011506" in demo_cycle.make_if_needed(small, NOW + 12 * HOUR)
-    assert gefs.LocalBucket(small).names() == [f"2026011518{end}" for end in (".json", "_00.npz", "_01.npz")] + [
+    assert list(LocalBucket(small).list()) == [f"2026011518{end}" for end in (".json", "_00.npz", "_01.npz")] + [
         "whichgefs"
     ]
     assert not work.exists()
@@ -196,7 +198,7 @@ def test_of_two_at_once_one_makes_the_cycle(small: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         said = list(pool.map(lambda _: demo_cycle.make_if_needed(small, NOW), range(2)))
     assert sorted("made" in sentence for sentence in said) == [False, True]
-    assert len(gefs.read_manifest(gefs.LocalBucket(small), CYCLE).members) == 2
+    assert len(read_manifest(LocalBucket(small), CYCLE).members) == 2
 
 
 def test_failure_leaves_the_bucket_as_it_was(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +209,7 @@ def test_failure_leaves_the_bucket_as_it_was(small: Path, monkeypatch: pytest.Mo
     assert demo_cycle.main(["--bucket", str(small), "--now", str(NOW)]) == 1
     assert not (small.parent / ".bucket.demo_cycle").exists()
     with pytest.raises(NotFoundError):
-        gefs.LocalBucket(small).read("whichgefs")
+        LocalBucket(small).read("whichgefs")
 
 
 def test_start_with_nothing_to_do_imports_nothing_heavy(whole: Path) -> None:
