@@ -9,6 +9,10 @@ HabsimError
 ├── WindFileError              a wind file is damaged, inconsistent or changed under the reader
 ├── ElevationError             a ground elevation file is damaged or inconsistent
 ├── ConversionError            a GRIB2 file cannot become a wind file
+├── SourceError                the server of forecasts does not give what is needed
+│   ├── AbsentError            a file is not there, or not yet
+│   └── SourceChangedError     a file was replaced while it was read
+├── StoppedError               the work was stopped from outside
 ├── BucketError                a bucket cannot be read or written
 │   └── ObjectChangedError     an object was replaced while it was read
 └── FlightError                the integration failed; carries the position
@@ -62,6 +66,22 @@ class ElevationError(HabsimError):
 
 class ConversionError(HabsimError):
     """A GRIB2 file cannot be turned into a wind file."""
+
+
+class SourceError(HabsimError):
+    """The server of forecasts does not answer, or what it has is not what is needed."""
+
+
+class AbsentError(SourceError):
+    """A file is not on the server, or not yet."""
+
+
+class SourceChangedError(SourceError):
+    """A file on the server was replaced while it was read."""
+
+
+class StoppedError(HabsimError):
+    """The work was stopped from outside before it was done."""
 
 
 class BucketError(HabsimError):
