@@ -11,7 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from habsim import atmosphere, kernels
-from habsim.errors import BadRequestError, ElevationError, FlightError, OutsideCycleError, WindFileError
+from habsim.errors import (
+    BadRequestError,
+    ElevationError,
+    FlightError,
+    NotResidentError,
+    OutsideCycleError,
+    WindFileError,
+)
 from habsim.profiles import PROFILES, Profile
 
 Floats = npt.NDArray[np.float64]
@@ -22,6 +29,18 @@ _PATH_CAPACITY = 512  # points; a longer path is flown again with room for all o
 
 
 @dataclass(frozen=True)
+class Tiles:
+    """Which parts of a wind field are there: runs of `columns` columns (a power of two) in one row.
+
+    `present` uint8 (row * in_row + tile) is not 0 where a tile is; it may change at any time, but never back.
+    """
+
+    columns: int
+    in_row: int
+    present: npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
 class WindField:
     """Winds of one member on a latitude-longitude-level-time grid.
 
@@ -29,6 +48,7 @@ class WindField:
     longitude from 0 up to 360 with the first column repeated, level ascending in hPa, time ascending.
     `height` float16 (lat, lon, level, time) or None: geopotential height minus the standard-atmosphere height of
     the level, m. `levels` (level,) hPa. `start` Unix seconds of the first time. `interval_seconds` between times.
+    `tiles` where only parts of the arrays hold winds.
     """
 
     name: str
@@ -37,6 +57,7 @@ class WindField:
     levels: Floats
     start: float
     interval_seconds: float
+    tiles: Tiles | None = None
 
     @property
     def end(self) -> float:
@@ -134,13 +155,15 @@ class Flights:
 
     `landing` (n, 4): Unix seconds, latitude, longitude 0..360, altitude of the last point. `failures` holds the error
     of each flight that could not be completed, by its index. `trajectories` are those of the first flights, as
-    many as were asked for, None where the flight failed.
+    many as were asked for, None where the flight failed. `missing` are the tiles, as indices of `Tiles.present`, that
+    flights needed and that were not there: their flights are among the failures.
     """
 
     landing: Floats
     failures: dict[int, FlightError | OutsideCycleError | WindFileError]
     trajectories: tuple[Trajectory | None, ...]
     warnings: tuple[str, ...]
+    missing: npt.NDArray[np.intp]
 
 
 class ElevationFile:
@@ -259,6 +282,17 @@ def air() -> kernels.Air:
     )
 
 
+class _Scout:
+    """The winds for one call of a kernel, with what it notes about tiles that are missing: see `kernels.Winds`."""
+
+    def __init__(self, winds: kernels.Winds, tiles: Tiles | None) -> None:
+        self.wanted = np.zeros(0 if tiles is None else len(tiles.present), np.uint8)
+        self.held = np.array([-1, 0, 0])
+        self.winds = winds
+        if tiles is not None:
+            self.winds = winds._replace(wanted=self.wanted.ctypes.data, held=self.held.ctypes.data)
+
+
 class Simulator:
     """Flies balloons through the winds of one member over one ground.
 
@@ -283,6 +317,11 @@ class Simulator:
             float(field.interval_seconds),
             np.log(field.levels) if field.height is None else -level_alt,
             level_alt,
+            -1 if field.tiles is None else field.tiles.columns.bit_length() - 1,
+            0 if field.tiles is None else field.tiles.in_row,
+            0 if field.tiles is None else field.tiles.present.ctypes.data,
+            0,
+            0,
         )
 
     @classmethod
@@ -310,11 +349,12 @@ class Simulator:
         Longitudes of trajectories are 0..360. A launch or flight outside the field's times is among the failures.
         """
         count, phases = len(launches), len(profile.phases)
+        scout = _Scout(self._winds, self.field.tiles)
         landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
         path, marks = np.empty((paths, _PATH_CAPACITY, 6)), np.zeros((paths, phases + 1), np.int64)
         while True:
             kernels.fly(
-                self._winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
+                scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
                 float(step), landing, outcome, path, marks,
             )  # fmt: skip
             longest_path = int(marks[:, -1].max(initial=0))
@@ -328,16 +368,22 @@ class Simulator:
             None if i in failures else self._trajectory(profile, path[i], marks[i], outcome[i, 1]) for i in range(paths)
         )
         met = int(np.bitwise_or.reduce(outcome[:, 1])) if count else 0
-        return Flights(landing, failures, trajectories, self._warnings(met))
+        return Flights(landing, failures, trajectories, self._warnings(met), np.flatnonzero(scout.wanted))
 
     def wind(self, time: float, place: Location) -> tuple[float, float]:
-        """Eastward and northward wind in m/s. Raises OutsideCycleError, or WindFileError where there is no number."""
+        """Eastward and northward wind in m/s.
+
+        Raises OutsideCycleError, NotResidentError, or WindFileError where there is no number.
+        """
         if not self.field.start <= time <= self.field.end:
             raise OutsideCycleError(f"time {_utc(time)} is outside the cycle, which covers {self._covered()}")
-        winds = self._winds
+        scout = _Scout(self._winds, self.field.tiles)
+        winds = scout.winds
         c = kernels.vertical_coordinate(winds, air(), place.altitude)
         offset = time - self.field.start
         u, v, *_ = kernels.wind_at(winds, place.latitude, place.longitude % 360.0, offset, c, c, 0)
+        if scout.held[1] > 0:
+            raise NotResidentError(self._not_resident(place.latitude, place.longitude % 360.0), scout.wanted)
         if not (math.isfinite(u) and math.isfinite(v)):
             raise self._bad_wind(time, place.latitude, place.longitude % 360.0)
         return float(u), float(v)
@@ -352,9 +398,14 @@ class Simulator:
         if status == kernels.OUT_OF_TIME:
             where = f"is still at {alt:.0f} m at {lat:.4f}, {_signed(lon):.4f}"
             return OutsideCycleError(f"the flight {where} when the winds of the cycle end; it covers {self._covered()}")
+        if status == kernels.NOT_RESIDENT:
+            return WindFileError(self._not_resident(lat, lon))
         if status == kernels.BAD_WIND:
             return self._bad_wind(time, lat, lon)
         return FlightError(f"the flight took more than {kernels.MAX_STEPS} steps", time, lat, lon, alt)
+
+    def _not_resident(self, lat: float, lon: float) -> str:
+        return f"the winds of {self.field.name} near {lat:.2f}, {_signed(lon):.2f} are not on this machine"
 
     def _bad_wind(self, time: float, lat: float, lon: float) -> WindFileError:
         """Name the level and the time of the numbers that are none around a position."""

@@ -7,6 +7,7 @@ HabsimError
 ├── BusyError                  too much at once; try again after `retry_after_seconds`
 ├── UnavailableError           nothing to fly on at the moment; the message says what to do
 ├── WindFileError              a wind file is damaged, inconsistent or changed under the reader
+│   └── NotResidentError       the winds asked for are not on this machine yet; carries the tiles to fetch
 ├── ElevationError             a ground elevation file is damaged or inconsistent
 ├── ConversionError            a GRIB2 file cannot become a wind file
 ├── SourceError                the server of forecasts does not give what is needed
@@ -20,7 +21,11 @@ HabsimError
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class HabsimError(Exception):
@@ -58,6 +63,14 @@ class UnavailableError(HabsimError):
 
 class WindFileError(HabsimError):
     """A wind file is damaged, inconsistent or has changed under the reader."""
+
+
+class NotResidentError(WindFileError):
+    """The winds asked for are not on this machine. `wanted` uint8, not 0 for each tile of `Tiles` that is needed."""
+
+    def __init__(self, message: str, wanted: npt.NDArray[np.uint8]) -> None:
+        super().__init__(message)
+        self.wanted = wanted
 
 
 class ElevationError(HabsimError):

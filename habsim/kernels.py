@@ -16,6 +16,7 @@ from numba import njit
 
 from habsim.atmosphere import EARTH_RADIUS
 from habsim.halffloat import weighted_sum
+from habsim.memory import byte_at, set_byte, set_whole, whole_at
 
 DEGREES = 180.0 / math.pi
 POLAR_CAP = 70.0  # degrees: beyond it steps are taken in three dimensions, where meridians do not converge
@@ -25,6 +26,7 @@ SCALE_HEIGHT_INVERSE = 1.0 / 7000.0  # 1/m: the logarithm of the pressure falls 
 GROUND_TOLERANCE = 0.01  # m
 NARROWEST_CELL = 0.1  # of its width at the equator: nearer to the poles lie the sea and the even ice of Antarctica
 MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
+SCOUT_SECONDS = 6 * 3600.0  # for so long a flight goes on in the last winds it had, to see which tiles it will need
 
 # Columns of a table of launches.
 TIME, LATITUDE, LONGITUDE, ALTITUDE, ASCENT_RATE, DESCENT_RATE, EQUILIBRIUM_ALTITUDE, COAST_SECONDS, DRIFT = range(9)
@@ -34,7 +36,7 @@ END_ALTITUDE, END_DURATION, END_GROUND = 0, 1, 2
 CONSTANT_RATE, DRAG_BALANCE = 0, 1
 
 # How a flight ended.
-LANDED, LAUNCH_OUT_OF_TIME, OUT_OF_TIME, BAD_WIND, TOO_LONG = 0, 1, 2, 3, 4
+LANDED, LAUNCH_OUT_OF_TIME, OUT_OF_TIME, BAD_WIND, TOO_LONG, NOT_RESIDENT = 0, 1, 2, 3, 4, 5
 
 # What a flight met on its way, as bits.
 ABOVE_TOP_LEVEL, BELOW_BOTTOM_LEVEL, EARLY_GROUND = 1, 2, 4
@@ -51,6 +53,12 @@ class Winds(NamedTuple):
     logarithm of the pressure and `level_c` (level,) that of each level; with heights `c` is minus the altitude and
     `level_c` minus the standard height of each level, to which the file's differences are added. `c` ascends with the
     level index either way. `level_alt` (level,) m.
+
+    A file that is only partly resident has `tile_shift` >= 0: a tile is a run of 2**tile_shift columns in one row, and
+    `tiles` is the address of a byte for each (row * tiles_in_row + tile), 0 where the tile is not there yet. Who looks
+    beyond what is there marks these tiles in the bytes at `wanted`, and gets the winds of the last cell that was there.
+    `held` is the address of three whole numbers: that cell (row * columns + column, -1 when there was none), how often
+    that happened in this flight, and when first (seconds since the first time).
     """
 
     data: int
@@ -63,6 +71,11 @@ class Winds(NamedTuple):
     interval: float
     level_c: Floats
     level_alt: Floats
+    tile_shift: int
+    tiles_in_row: int
+    tiles: int
+    wanted: int
+    held: int
 
 
 class Ground(NamedTuple):
@@ -161,6 +174,34 @@ def vertical_coordinate(winds, air, alt):
 
 
 @_inlined
+def is_resident(winds, row, column):
+    """Whether the four columns of a cell are in tiles that are there."""
+    first = winds.tiles + row * winds.tiles_in_row + (column >> winds.tile_shift)
+    second = winds.tiles + row * winds.tiles_in_row + ((column + 1) >> winds.tile_shift)
+    below = winds.tiles_in_row
+    return byte_at(first) & byte_at(second) & byte_at(first + below) & byte_at(second + below) != 0
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def miss(tiles, wanted, held, rows, columns, shift, in_row, row, column, time):
+    """Mark the tiles of a cell and of those around it as wanted; returns the cell whose winds stand in.
+
+    The arguments are those of `Winds`; see there.
+    """
+    around = columns - 1
+    for r in range(max(row - 1, 0), min(row + 3, rows)):
+        for c in range(column - 1, column + 3):
+            tile = r * in_row + ((c if 0 <= c <= around else c % around) >> shift)
+            if byte_at(tiles + tile) == 0:
+                set_byte(wanted + tile, np.uint8(1))
+    misses = whole_at(held + 8)
+    if misses == 0:
+        set_whole(held + 16, np.int64(time))
+    set_whole(held + 8, misses + 1)
+    return max(whole_at(held), 0)
+
+
+@_inlined
 def wind_at(winds, lat, lon, time, c, c_ahead, level):
     """Wind at a point, linear in latitude, longitude, time and `c`; beyond the outermost levels their wind holds.
 
@@ -170,9 +211,20 @@ def wind_at(winds, lat, lon, time, c, c_ahead, level):
     """
     y = (90.0 - lat) * ((winds.rows - 1) / 180.0)
     row = min(max(int(y), 0), winds.rows - 2)
-    down = y - row
     x = lon * ((winds.columns - 1) / 360.0)
     column = min(max(int(x), 0), winds.columns - 2)
+    if winds.tile_shift >= 0:
+        if is_resident(winds, row, column):
+            set_whole(winds.held, row * winds.columns + column)
+        else:
+            cell = miss(
+                winds.tiles, winds.wanted, winds.held, winds.rows, winds.columns, winds.tile_shift, winds.tiles_in_row,
+                row, column, time,
+            )  # fmt: skip
+            row, column = cell // winds.columns, cell % winds.columns
+            y = min(max(y, float(row)), row + 1.0)
+            x = min(max(x, float(column)), column + 1.0)
+    down = y - row
     right = x - column
     s = time / winds.interval
     step = min(max(int(s), 0), winds.times - 2)
@@ -385,6 +437,9 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
         steps = 0
         level = winds.levels // 2 - 1
         on_ground = False
+        if winds.tile_shift >= 0:
+            set_whole(winds.held, -1)
+            set_whole(winds.held + 8, 0)
         for p in range(phases):
             if recorded:
                 marks[flight, p] = points
@@ -409,6 +464,11 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
             elapsed = 0.0
             while True:
                 u, v, level, alt_above, alt_below = wind_at(winds, lat, lon, time, c, c + ahead, level)
+                if winds.tile_shift >= 0 and whole_at(winds.held + 8) > 0:
+                    scouted = abs(time - whole_at(winds.held + 16))
+                    if whole_at(winds.held) < 0 or scouted > SCOUT_SECONDS:
+                        status = NOT_RESIDENT
+                        break
                 if recorded:
                     if points < path.shape[1]:
                         path[flight, points, 0] = winds.start + time
@@ -474,6 +534,8 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                 if time > end_time + 1e-6 or time < -1e-6:
                     status = OUT_OF_TIME
                     break
+        if winds.tile_shift >= 0 and whole_at(winds.held + 8) > 0:
+            status = NOT_RESIDENT
         if recorded:
             marks[flight, phases] = points
         landing[flight, 0] = winds.start + time
