@@ -6,6 +6,7 @@ is shared by all processes. The layout of the arrays is in the README.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import io
 import json
@@ -15,9 +16,10 @@ import struct
 import tokenize
 import weakref
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,9 +66,15 @@ class WindFile:
 
     def __init__(self, path: Path) -> None:
         """Map `path`. Raises WindFileError when it is absent, damaged or inconsistent."""
+        self._open(path, os.O_RDONLY)
+        self.winds, self.source = read_arrays(self._map(), path.name)
+        check_content(self.winds)
+
+    def _open(self, path: Path, flags: int) -> None:
+        """Open `path` and keep it from being removed from a cache."""
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            self._descriptor = os.open(path, flags)
         except OSError as error:
             raise WindFileError(f"{path.name} cannot be opened: {error.strerror}") from error
         weakref.finalize(self, os.close, self._descriptor)
@@ -75,11 +83,12 @@ class WindFile:
         except BlockingIOError as error:
             raise WindFileError(f"{path.name} is being removed") from error
         self.identity = Identity.of(os.fstat(self._descriptor))
+
+    def _map(self) -> mmap.mmap:
         try:
-            mapped = _map_whole(self._descriptor, self.identity.size, path)
+            return map_whole(self._descriptor, self.identity.size, self.path.name)
         except (OSError, ValueError) as error:
-            raise WindFileError(f"{path.name} cannot be mapped: {error}") from error
-        self.winds, self.source = _read(mapped, path)
+            raise WindFileError(f"{self.path.name} cannot be mapped: {error}") from error
 
     def is_intact(self) -> bool:
         """True while the mapped bytes are those that were mapped, whether or not the file still has its name."""
@@ -93,9 +102,10 @@ class WindFile:
             return False
 
 
-def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
+def map_whole(descriptor: int, size: int, name: str) -> mmap.mmap:
+    """The first `size` bytes of an open file, read-only. Raises WindFileError when there are none."""
     if size == 0:
-        raise WindFileError(f"{path.name} is empty")
+        raise WindFileError(f"{name} is empty")
     mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     # A flight touches a few columns far apart: reading ahead would fetch what nobody asked for.
     mapped.madvise(mmap.MADV_RANDOM)
@@ -105,34 +115,38 @@ def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
     return mapped
 
 
-def _read(mapped: mmap.mmap, path: Path) -> tuple[WindField, dict[str, Any]]:
+def read_arrays(mapped: mmap.mmap, name: str) -> tuple[WindField, dict[str, Any]]:
+    """The arrays of a mapped wind file as views of the map, and its provenance.
+
+    Raises WindFileError when the file is damaged or its arrays do not agree with each other.
+    """
     try:
         with zipfile.ZipFile(_MapReader(mapped)) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             missing = {"data", "timestamp", "interval", "levels"} - entries.keys()
             if missing:
-                raise WindFileError(f"{path.name} has no {', '.join(sorted(missing))}")
+                raise WindFileError(f"{name} has no {', '.join(sorted(missing))}")
             small = {
-                name: _small_array(archive, entries[name], path)
-                for name in ("timestamp", "interval", "levels", "source")
-                if name in entries
+                key: _small_array(archive, entries[key], name)
+                for key in ("timestamp", "interval", "levels", "source")
+                if key in entries
             }
-            data = _array_in_place(mapped, entries["data"], path)
-            height = _array_in_place(mapped, entries["height"], path) if "height" in entries else None
+            data = _array_in_place(mapped, entries["data"], name)
+            height = _array_in_place(mapped, entries["height"], name) if "height" in entries else None
     except WindFileError:
         raise
     except _DAMAGE as error:
-        raise WindFileError(f"{path.name} is damaged: {error}") from error
+        raise WindFileError(f"{name} is damaged: {error}") from error
     winds = WindField(
-        name=path.name,
+        name=name,
         data=data,
         height=height,
-        levels=_axis(small["levels"], path),
-        start=_scalar(small["timestamp"], "timestamp", path),
-        interval_seconds=_scalar(small["interval"], "interval", path),
+        levels=_axis(small["levels"], name),
+        start=_scalar(small["timestamp"], "timestamp", name),
+        interval_seconds=_scalar(small["interval"], "interval", name),
     )
-    _check(winds, path)
-    return winds, _source(small.get("source"), path)
+    _check(winds)
+    return winds, _source(small.get("source"), name)
 
 
 class _MapReader(io.RawIOBase):
@@ -165,24 +179,24 @@ class _MapReader(io.RawIOBase):
         return chunk
 
 
-def _small_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[Any]:
-    _check_stored(entry, path)
+def _small_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:
+    _check_stored(entry, name)
     if entry.file_size > _SMALL_BYTES:
-        raise WindFileError(f"{entry.filename} of {path.name} has {entry.file_size} bytes, at most {_SMALL_BYTES}")
+        raise WindFileError(f"{entry.filename} of {name} has {entry.file_size} bytes, at most {_SMALL_BYTES}")
     return np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
 
 
-def _check_stored(entry: zipfile.ZipInfo, path: Path) -> None:
+def _check_stored(entry: zipfile.ZipInfo, name: str) -> None:
     if entry.compress_type != zipfile.ZIP_STORED:
-        raise WindFileError(f"{path.name} is compressed; write it with numpy.savez, not savez_compressed")
+        raise WindFileError(f"{name} is compressed; write it with numpy.savez, not savez_compressed")
 
 
-def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> npt.NDArray[np.float16]:
+def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, name: str) -> npt.NDArray[np.float16]:
     """The array of a stored zip entry as a read-only view of the map, at whatever byte it starts."""
-    _check_stored(entry, path)
+    _check_stored(entry, name)
     signature, name_length, extra_length = _LOCAL_HEADER.unpack_from(mapped, entry.header_offset)
     if signature != b"PK\x03\x04":
-        raise WindFileError(f"{path.name} is damaged: no local header at byte {entry.header_offset}")
+        raise WindFileError(f"{name} is damaged: no local header at byte {entry.header_offset}")
     start = entry.header_offset + _LOCAL_HEADER.size + name_length + extra_length
     header = io.BytesIO(mapped[start : start + min(entry.file_size, 4096)])
     version = np.lib.format.read_magic(header)
@@ -190,63 +204,68 @@ def _array_in_place(mapped: mmap.mmap, entry: zipfile.ZipInfo, path: Path) -> np
     shape, fortran_order, dtype = read_header(header)
     if dtype != HALF or fortran_order:
         order = "column-major" if fortran_order else "row-major"
-        raise WindFileError(f"{entry.filename} of {path.name} is {order} {dtype}, it must be row-major float16")
+        raise WindFileError(f"{entry.filename} of {name} is {order} {dtype}, it must be row-major float16")
     size = int(np.prod(shape, dtype=np.int64)) * HALF.itemsize
     if header.tell() + size != entry.file_size or start + entry.file_size > len(mapped):
         raise WindFileError(
-            f"{entry.filename} of {path.name} holds {entry.file_size - header.tell()} bytes, shape {shape} needs {size}"
+            f"{entry.filename} of {name} holds {entry.file_size - header.tell()} bytes, shape {shape} needs {size}"
         )
     return np.ndarray(shape, dtype=HALF, buffer=mapped, offset=start + header.tell())
 
 
-def _scalar(value: npt.NDArray[Any], name: str, path: Path) -> float:
+def _scalar(value: npt.NDArray[Any], what: str, name: str) -> float:
     if value.size != 1 or value.dtype.kind not in "iuf" or not np.isfinite(value).all():
-        raise WindFileError(f"{name} of {path.name} is {value!r}, it must be one finite number")
+        raise WindFileError(f"{what} of {name} is {value!r}, it must be one finite number")
     return float(value.reshape(()))
 
 
-def _axis(value: npt.NDArray[Any], path: Path) -> npt.NDArray[np.float64]:
+def _axis(value: npt.NDArray[Any], name: str) -> npt.NDArray[np.float64]:
     if value.ndim != 1 or value.dtype.kind not in "iuf":
-        raise WindFileError(f"levels of {path.name} must be a list of numbers")
+        raise WindFileError(f"levels of {name} must be a list of numbers")
     return value.astype(np.float64)
 
 
-def _source(value: npt.NDArray[Any] | None, path: Path) -> dict[str, Any]:
+def _source(value: npt.NDArray[Any] | None, name: str) -> dict[str, Any]:
     if value is None:
         return {}
     try:
         source = json.loads(str(value))
     except (ValueError, RecursionError) as error:
-        raise WindFileError(f"source of {path.name} is not JSON: {error}") from error
+        raise WindFileError(f"source of {name} is not JSON: {error}") from error
     return source if isinstance(source, dict) else {"source": source}
 
 
-def _check(winds: WindField, path: Path) -> None:
+def _check(winds: WindField) -> None:
     """Refuse arrays that do not agree with each other."""
-    shape = winds.data.shape
+    name, shape = winds.name, winds.data.shape
     if len(shape) != 5 or shape[4] != 2 or min(shape[:2]) < 3 or shape[2] < 2 or shape[3] < 2:
         raise WindFileError(
-            f"data of {path.name} has shape {shape}, it must be (lat >= 3, lon >= 3, level >= 2, time >= 2, 2)"
+            f"data of {name} has shape {shape}, it must be (lat >= 3, lon >= 3, level >= 2, time >= 2, 2)"
         )
     levels = winds.levels
     if len(levels) != shape[2]:
-        raise WindFileError(f"{path.name} names {len(levels)} levels, its data has {shape[2]}")
+        raise WindFileError(f"{name} names {len(levels)} levels, its data has {shape[2]}")
     if not (np.isfinite(levels).all() and levels[0] > 0 and (np.diff(levels) > 0).all()):
-        raise WindFileError(f"levels of {path.name} must be positive hPa in ascending order")
+        raise WindFileError(f"levels of {name} must be positive hPa in ascending order")
     if winds.interval_seconds <= 0:
-        raise WindFileError(f"interval of {path.name} is {winds.interval_seconds:g} s, it must be positive")
+        raise WindFileError(f"interval of {name} is {winds.interval_seconds:g} s, it must be positive")
     if winds.height is not None and winds.height.shape != shape[:4]:
-        raise WindFileError(f"height of {path.name} has shape {winds.height.shape}, its data {shape[:4]}")
+        raise WindFileError(f"height of {name} has shape {winds.height.shape}, its data {shape[:4]}")
     if not (winds.start >= 0.0 and winds.end <= _LATEST):
-        raise WindFileError(f"{path.name} covers {winds.start:g} to {winds.end:g} (Unix seconds), not in 1970..3000")
+        raise WindFileError(f"{name} covers {winds.start:g} to {winds.end:g} (Unix seconds), not in 1970..3000")
+
+
+def check_content(winds: WindField) -> None:
+    """Refuse values that cannot be right, looking at some of them. Raises WindFileError."""
+    name, shape = winds.name, winds.data.shape
     if winds.height is not None:
-        _check_heights(winds.height, levels, path)
+        _check_heights(winds.height, winds.levels, name)
     for row in (shape[0] // 4, shape[0] // 2, 3 * shape[0] // 4):
         if winds.data[row, 0].tobytes() != winds.data[row, -1].tobytes():
-            raise WindFileError(f"{path.name}: the last longitude column must repeat the first (360 = 0 degrees)")
+            raise WindFileError(f"{name}: the last longitude column must repeat the first (360 = 0 degrees)")
 
 
-def _check_heights(height: npt.NDArray[np.float16], levels: npt.NDArray[np.float64], path: Path) -> None:
+def _check_heights(height: npt.NDArray[np.float16], levels: npt.NDArray[np.float64], name: str) -> None:
     """Refuse heights that put a level above one of less pressure; some columns tell."""
     rows, columns, _, times = height.shape
     some = np.ix_(range(0, rows, max(1, rows // 4)), range(0, columns, max(1, columns // 6)))
@@ -255,7 +274,7 @@ def _check_heights(height: npt.NDArray[np.float16], levels: npt.NDArray[np.float
         upside_down = np.diff(altitudes, axis=2) >= 0.0  # a value that is no number is found where a flight meets it
         if upside_down.any():
             level = int(np.argwhere(upside_down)[0][2])
-            raise WindFileError(f"height of {path.name} puts {levels[level + 1]:g} hPa above {levels[level]:g} hPa")
+            raise WindFileError(f"height of {name} puts {levels[level + 1]:g} hPa above {levels[level]:g} hPa")
 
 
 def write(
@@ -282,7 +301,8 @@ def write(
             raise WindFileError(f"{path.name} would hold {array.dtype}, it must be float16")
     if not np.isfinite([winds.start, winds.interval_seconds]).all():
         raise WindFileError(f"timestamp and interval of {path.name} must be finite numbers")
-    _check(winds, path)
+    _check(winds)
+    check_content(winds)
     small: dict[str, npt.NDArray[Any]] = {
         "timestamp": np.array(float(timestamp)),
         "interval": np.array(float(interval_seconds)),
@@ -299,10 +319,21 @@ def write(
 
 
 def _write_entry(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
+    with open_entry(archive, name, array.dtype, array.shape) as target:
+        rows = max(1, _COPY_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
+        for first in range(0, len(array) if array.ndim else 1, rows):
+            part = array[first : first + rows] if array.ndim else array
+            target.write(np.ascontiguousarray(part).tobytes())
+
+
+@contextlib.contextmanager
+def open_entry(
+    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> Iterator[IO[bytes]]:
+    """The entry of an array, open for its bytes in row-major order; they start at a multiple of 64 bytes."""
     header = io.BytesIO()
-    description = np.lib.format.header_data_from_array_1_0(array)
-    # Whatever the order of `array` in memory, its rows are written one after another.
-    np.lib.format.write_array_header_1_0(header, {**description, "fortran_order": False})
+    description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, description)
     # A fixed date makes equal content equal bytes.
     entry = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
     zip64_extra = 20  # bytes that `zipfile` puts before our padding with force_zip64
@@ -312,7 +343,4 @@ def _write_entry(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -
     entry.extra = struct.pack("<HH", _EXTRA_PADDING_ID, padding) + bytes(padding)
     with archive.open(entry, "w", force_zip64=True) as target:
         target.write(header.getvalue())
-        rows = max(1, _COPY_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
-        for first in range(0, len(array) if array.ndim else 1, rows):
-            part = array[first : first + rows] if array.ndim else array
-            target.write(np.ascontiguousarray(part).tobytes())
+        yield target
