@@ -12,6 +12,7 @@ HabsimError
 ├── ConversionError            a GRIB2 file cannot become a wind file
 ├── SourceError                the server of forecasts does not give what is needed
 │   ├── AbsentError            a file is not there, or not yet
+│   ├── InventoryError         an inventory is damaged, or is not that of its file
 │   └── SourceChangedError     a file was replaced while it was read
 ├── StoppedError               the work was stopped from outside
 ├── BucketError                a bucket cannot be read or written
@@ -87,6 +88,10 @@ class SourceError(HabsimError):
 
 class AbsentError(SourceError):
     """A file is not on the server, or not yet."""
+
+
+class InventoryError(SourceError):
+    """An inventory on the server is damaged, incomplete or not that of its file."""
 
 
 class SourceChangedError(SourceError):
