@@ -32,7 +32,7 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
     killed process goes an hour later, with the next durable write in the folder.
     """
     if durable:
-        _remove_abandoned(path.parent)
+        remove_abandoned(path.parent)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.part")
     try:
         yield temporary
@@ -45,7 +45,8 @@ def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def _remove_abandoned(folder: Path) -> None:
+def remove_abandoned(folder: Path) -> None:
+    """Remove temporary files of `folder` that a killed process has left."""
     for temporary in folder.glob(".*.*.????????.part"):
         with contextlib.suppress(OSError):
             if time.time() - temporary.stat().st_ctime > ABANDONED_SECONDS:

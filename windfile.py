@@ -38,7 +38,7 @@ _COPY_BYTES = 1 << 24
 _LATEST = 32503680000.0  # Unix seconds of the year 3000
 _SMALL_BYTES = 1 << 20  # more than any list of levels or any provenance needs
 # What `zipfile` and `numpy.lib.format` raise on bytes that are not what they should be.
-_DAMAGE = (
+DAMAGE = (
     zipfile.BadZipFile, tokenize.TokenError, struct.error, OSError, EOFError, RuntimeError, MemoryError,
     ValueError, TypeError, LookupError, ArithmeticError, SyntaxError,
 )  # fmt: skip
@@ -57,42 +57,33 @@ class Identity:
         return cls(status.st_ino, status.st_size, status.st_mtime_ns)
 
 
-class WindFile:
-    """A mapped wind file.
+class MappedFile:
+    """A file that is mapped whole, read-only, and locked against removal from a cache.
 
-    `winds` are its arrays; `source` is the provenance written by the converter, or an empty dictionary. The file
-    stays mapped, and locked against removal from a cache, until nobody refers to this object and its arrays.
+    It stays so until nobody refers to this object and to what was made of `mapped`.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Map `path`. Raises WindFileError when it is absent, damaged or inconsistent."""
-        self._open(path, os.O_RDONLY)
-        self.winds, self.source = read_arrays(self._map(), path.name)
-        check_content(self.winds)
-
-    def _open(self, path: Path, flags: int) -> None:
-        """Open `path` and keep it from being removed from a cache."""
+    def __init__(self, path: Path, flags: int = os.O_RDONLY) -> None:
+        """Open `path` with `flags`. Raises WindFileError when that cannot be, or the file is empty."""
         self.path = path
         try:
-            self._descriptor = os.open(path, flags)
+            self.descriptor = os.open(path, flags)
         except OSError as error:
             raise WindFileError(f"{path.name} cannot be opened: {error.strerror}") from error
-        weakref.finalize(self, os.close, self._descriptor)
+        weakref.finalize(self, os.close, self.descriptor)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(self.descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise WindFileError(f"{path.name} is being removed") from error
-        self.identity = Identity.of(os.fstat(self._descriptor))
-
-    def _map(self) -> mmap.mmap:
+        self.identity = Identity.of(os.fstat(self.descriptor))
         try:
-            return map_whole(self._descriptor, self.identity.size, self.path.name)
+            self.mapped = _map_whole(self.descriptor, self.identity.size, path)
         except (OSError, ValueError) as error:
-            raise WindFileError(f"{self.path.name} cannot be mapped: {error}") from error
+            raise WindFileError(f"{path.name} cannot be mapped: {error}") from error
 
     def is_intact(self) -> bool:
         """True while the mapped bytes are those that were mapped, whether or not the file still has its name."""
-        return Identity.of(os.fstat(self._descriptor)) == self.identity
+        return Identity.of(os.fstat(self.descriptor)) == self.identity
 
     def is_unchanged(self) -> bool:
         """True while the mapped file is in its folder and has the bytes it had when it was mapped."""
@@ -102,10 +93,22 @@ class WindFile:
             return False
 
 
-def map_whole(descriptor: int, size: int, name: str) -> mmap.mmap:
-    """The first `size` bytes of an open file, read-only. Raises WindFileError when there are none."""
+class WindFile(MappedFile):
+    """A mapped wind file.
+
+    `winds` are its arrays; `source` is the provenance written by the converter, or an empty dictionary.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Map `path`. Raises WindFileError when it is absent, damaged or inconsistent."""
+        super().__init__(path)
+        self.winds, self.source = read_arrays(self.mapped, path.name)
+        check_content(self.winds)
+
+
+def _map_whole(descriptor: int, size: int, path: Path) -> mmap.mmap:
     if size == 0:
-        raise WindFileError(f"{name} is empty")
+        raise WindFileError(f"{path.name} is empty")
     mapped = mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
     # A flight touches a few columns far apart: reading ahead would fetch what nobody asked for.
     mapped.madvise(mmap.MADV_RANDOM)
@@ -135,7 +138,7 @@ def read_arrays(mapped: mmap.mmap, name: str) -> tuple[WindField, dict[str, Any]
             height = _array_in_place(mapped, entries["height"], name) if "height" in entries else None
     except WindFileError:
         raise
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise WindFileError(f"{name} is damaged: {error}") from error
     winds = WindField(
         name=name,
