@@ -245,9 +245,10 @@ def scan(message: bytes) -> tuple[list[Header], list[str]]:
     return headers, left_out
 
 
-def decode(message: bytes) -> list[Field]:
+def decode(message: bytes, stride: int = 1) -> list[Field]:
     """The usable fields of a GRIB2 message: instantaneous wind and height on an isobaric level.
 
+    Their values are every `stride`-th point of each row and column, from 90 N and 0 E; `stride` divides the grid.
     Raises ConversionError as `scan` does, and for values that are missing or do not fit float16.
     """
     fields = []
@@ -257,9 +258,18 @@ def decode(message: bytes) -> list[Field]:
                 grid = _grid(handle)
                 header = _header(handle, grid)
                 eccodes.codes_set_double(handle, "missingValue", _MISSING)
-                values = grid.oriented(eccodes.codes_get_values(handle))
-                fields.append(Field(header, _as_stored(values, header)))
+                plane = grid.oriented(eccodes.codes_get_values(handle))
+                fields.append(Field(header, _as_stored(plane[::stride, ::stride], header)))
     return fields
+
+
+def units(message: bytes) -> list[str]:
+    """The unit of each wind or height of a GRIB2 message as eccodes calls it, for example `m s**-1`."""
+    found = []
+    for single in _single_fields(message):
+        with _opened(single) as handle:
+            found.append(str(eccodes.codes_get_string(handle, "units")))
+    return found
 
 
 def _integer(handle: int, key: str) -> int:
@@ -355,7 +365,7 @@ class Grid:
     scanning: int
 
     def oriented(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """Values (lat * lon,) in the order of the message as (lat, lon + 1) in the order of the wind file."""
+        """Values (lat * lon,) in the order of the message as (lat, lon) from 90 N and 0 E, copied only if need be."""
         by_column = bool(self.scanning & _BY_COLUMN)
         lines = values.reshape((self.columns, self.rows) if by_column else (self.rows, self.columns))
         if self.scanning & _ALTERNATING:
@@ -367,8 +377,8 @@ class Grid:
             plane = plane[:, ::-1]
         if self.scanning & _NORTHWARD:
             plane = plane[::-1]
-        plane = np.roll(plane, round(self.west * self.columns / 360), axis=1)
-        return np.concatenate((plane, plane[:, :1]), axis=1)
+        shift = round(self.west * self.columns / 360)
+        return np.roll(plane, shift, axis=1) if shift else plane
 
 
 def _grid(handle: int) -> Grid:
@@ -414,13 +424,16 @@ def _close(angle: float, expected: float) -> bool:
 
 
 def _as_stored(values: npt.NDArray[np.float64], header: Header) -> Half:
-    once = values[:, :-1]
-    missing = int(np.count_nonzero(~np.isfinite(once) | (once == _MISSING)))
-    if missing:
-        raise ConversionError(f"{header}: {missing} of {once.size} values are missing; a wind file has no gaps")
-    if header.variable == "HGT":
-        values = values - float(altitude(header.level))
-    largest = float(np.abs(values).max())
-    if largest > _HALF_LIMIT:
+    """A plane (lat, lon) as the wind file has it: float16 (lat, lon + 1)."""
+    standard = float(altitude(header.level)) if header.variable == "HGT" else 0.0
+    lowest, highest = float(values.min()) - standard, float(values.max()) - standard
+    if not (lowest >= -_HALF_LIMIT and highest <= _HALF_LIMIT):
+        missing = int(np.count_nonzero(~np.isfinite(values) | (values == _MISSING)))
+        if missing:
+            raise ConversionError(f"{header}: {missing} of {values.size} values are missing; a wind file has no gaps")
+        largest = max(-lowest, highest)
         raise ConversionError(f"{header}: a value of size {largest:g} does not fit float16, limit {_HALF_LIMIT:g}")
-    return values.astype(np.float16)
+    stored = np.empty((values.shape[0], values.shape[1] + 1), np.float16)
+    np.subtract(values, standard, out=stored[:, :-1], casting="same_kind")
+    stored[:, -1] = stored[:, 0]
+    return stored
