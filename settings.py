@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,6 +61,17 @@ class Settings(BaseSettings):
     )
     cors_origins: str = Field(
         "*", validation_alias="HABSIM_CORS_ORIGINS", description="origins whose pages may call the API, by comma"
+    )
+    noaa_source: Literal["aws", "nomads"] = Field(
+        "aws",
+        validation_alias="HABSIM_NOAA_SOURCE",
+        description="where the downloader gets forecasts: `aws` is the public bucket of NOAA, `nomads` its own server",
+    )
+    noaa_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        validation_alias="HABSIM_NOAA_URL",
+        description="address of a mirror of that source",
     )
 
     @property
