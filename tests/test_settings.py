@@ -30,6 +30,8 @@ GIVEN = {
     "HABSIM_REFRESH_SECONDS": "30",
     "HABSIM_CORS_ORIGINS": "https://example.org",
     "HABSIM_HOST": "0.0.0.0",
+    "HABSIM_NOAA_SOURCE": "nomads",
+    "HABSIM_NOAA_URL": "https://mirror.example.org",
 }
 
 
@@ -84,6 +86,8 @@ WRONG = [
     ("PORT", "65536", "less than or equal to 65535"),
     ("PORT", "http", "valid integer"),
     ("SECRET_KEY", "short", "at least 16"),
+    ("HABSIM_NOAA_SOURCE", "ecmwf", "'aws' or 'nomads'"),
+    ("HABSIM_NOAA_URL", "mirror.example.org", "match pattern"),
     ("HABSIM_WEB_WORKERS", "0", "greater than or equal to 1"),
     ("HABSIM_WEB_WORKERS", "2.5", "valid integer"),
     ("HABSIM_WEB_THREADS", "3", "greater than or equal to 4"),
