@@ -31,6 +31,29 @@ class Settings(BaseSettings):
         validation_alias="HABSIM_BUCKET_DIR",
         description="folder with wind files, only read; default `bucket` in the data folder",
     )
+    s3_bucket_name: str | None = Field(
+        None,
+        validation_alias="S3_BUCKET_NAME",
+        description="bucket on S3 (AWS, R2 or any other store) in the place of the folder",
+    )
+    s3_endpoint_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/]",
+        validation_alias="S3_ENDPOINT_URL",
+        description="address of a store that is not AWS, for example `https://ACCOUNT.r2.cloudflarestorage.com`",
+    )
+    aws_access_key_id: str | None = Field(
+        None,
+        validation_alias="AWS_ACCESS_KEY_ID",
+        description="key for the store; without it the role of the machine",
+    )
+    aws_secret_access_key: SecretStr | None = Field(
+        None, validation_alias="AWS_SECRET_ACCESS_KEY", description="secret of that key"
+    )
+    aws_session_token: SecretStr | None = Field(
+        None, validation_alias="AWS_SESSION_TOKEN", description="only with a temporary key"
+    )
+    aws_region: str = Field("us-east-1", validation_alias="AWS_REGION", description="region of the bucket on AWS")
     elevation: Path | None = Field(
         None,
         validation_alias="HABSIM_ELEVATION",

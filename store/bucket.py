@@ -75,12 +75,21 @@ class Bucket(Protocol):
 
 def open_bucket(settings: Settings) -> Bucket:
     """The bucket that the settings name: on S3 with `S3_BUCKET_NAME`, else a folder."""
+    if settings.s3_bucket_name is not None:
+        from store.s3 import S3Bucket  # boto3 is slow to import
+
+        return S3Bucket(settings)
     return LocalBucket(settings.bucket_dir)
+
+
+def is_object_name(name: str) -> bool:
+    """Whether an object can have that name; what else lies in a store is none."""
+    return _OBJECT.fullmatch(name) is not None
 
 
 def check_name(name: str) -> str:
     """`name`. Raises NotFoundError when no object can have it."""
-    if not _OBJECT.fullmatch(name):
+    if not is_object_name(name):
         raise NotFoundError(f"there is no object named {name[:80]!r} in the bucket")
     return name
 
@@ -100,7 +109,7 @@ class LocalBucket:
                 found = {
                     e.name: _info(e.stat())
                     for e in entries
-                    if e.name.startswith(prefix) and _OBJECT.fullmatch(e.name) and e.is_file()
+                    if e.name.startswith(prefix) and is_object_name(e.name) and e.is_file()
                 }
         except (FileNotFoundError, NotADirectoryError):
             return {}

@@ -51,7 +51,7 @@ def test_nothing_is_left_to_fill_in() -> None:
 
 
 def test_every_setting_is_listed_with_its_default_and_meaning() -> None:
-    rows = dict(re.findall(r"^\| `([A-Z_]+)` \| (.*) \|$", README, flags=re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([A-Z0-9_]+)` \| (.*) \|$", README, flags=re.MULTILINE))
     expected = {}
     for field in Settings.model_fields.values():
         default = "" if field.default is None else f"`{field.default}`"

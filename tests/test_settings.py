@@ -20,6 +20,12 @@ GIVEN = {
     "HABSIM_PASSWORD": "balloon",
     "HABSIM_DATA_DIR": "/srv/habsim",
     "HABSIM_BUCKET_DIR": "/srv/winds",
+    "S3_BUCKET_NAME": "winds",
+    "S3_ENDPOINT_URL": "https://store.example.org",
+    "AWS_ACCESS_KEY_ID": "key",
+    "AWS_SECRET_ACCESS_KEY": "secret",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_REGION": "eu-central-1",
     "HABSIM_ELEVATION": "/srv/worldelev.npy",
     "HABSIM_WEB_WORKERS": "2",
     "HABSIM_WEB_THREADS": "16",
@@ -86,6 +92,7 @@ WRONG = [
     ("PORT", "65536", "less than or equal to 65535"),
     ("PORT", "http", "valid integer"),
     ("SECRET_KEY", "short", "at least 16"),
+    ("S3_ENDPOINT_URL", "store.example.org", "match pattern"),
     ("HABSIM_NOAA_SOURCE", "ecmwf", "'aws' or 'nomads'"),
     ("HABSIM_NOAA_URL", "mirror.example.org", "match pattern"),
     ("HABSIM_WEB_WORKERS", "0", "greater than or equal to 1"),
@@ -119,7 +126,10 @@ def test_wrong_value_is_refused_with_its_name_and_limit(
 def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_KEY", "0123456789abcdef")
     monkeypatch.setenv("HABSIM_PASSWORD", "balloon")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-secret")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "hidden-token")
     settings = Settings()
+    assert "hidden-" not in f"{settings!r}{settings}"
     assert "0123456789abcdef" not in f"{settings!r}{settings}"
     assert "balloon" not in f"{settings!r}{settings}"
     assert isinstance(settings.password, SecretStr)

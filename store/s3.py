@@ -1,0 +1,644 @@
+"""A bucket on S3: AWS, Cloudflare R2 or any other store that speaks its protocol.
+
+boto3 builds, signs and parses; what goes over the wire goes through one urllib3 pool of this module. boto3's own
+session knows timeouts of a single attempt only, and it costs 1 ms of the interpreter a call. So every call here has a
+deadline over all its attempts, and ranged reads go past boto3 with an address that it has signed.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import os
+import random
+import re
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import boto3
+import botocore.session  # type: ignore[import-untyped]
+import urllib3
+from botocore.awsrequest import AWSPreparedRequest, AWSResponse  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import (  # type: ignore[import-untyped]
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
+from botocore.httpsession import get_cert_path  # type: ignore[import-untyped]
+from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
+from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
+
+from habsim.errors import BucketError, NotFoundError, ObjectChangedError
+from settings import Settings
+from store.bucket import ObjectInfo, check_name, is_object_name
+from store.patience import Breaker, Patience
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 32  # at once, of one process
+PART_BYTES = 16 * 2**20  # larger files are uploaded in parts of this size; S3 takes 5 MiB and more, up to 10,000 parts
+_UPLOADS = 4  # parts on their way at once; each is in memory
+_COMPLETE_SECONDS = 120.0  # a store may have to copy the parts
+_SIGNED_SECONDS, _REUSED_SECONDS = 3600, 600.0  # how long a signed address holds, and how long it is used
+_SIGNED_ADDRESSES = 512
+_CHUNK = 2**20
+_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
+_CODE = re.compile(rb"<Code>(\w{1,100})</Code>")
+_GONE = (502, 503, 504)  # what a proxy says when nobody is behind it
+_AGAIN = (408, 409, 425, 429, 500, *_GONE)  # 409: another conditional write at the same time
+
+Result = TypeVar("Result")
+
+
+class _TryAgainError(Exception):
+    """An attempt has failed in a way that another one may not; `answered` where the store has said anything."""
+
+    def __init__(self, reason: str, *, answered: bool, wait_seconds: float = 0.0) -> None:
+        super().__init__(reason)
+        self.answered = answered
+        self.wait_seconds = wait_seconds
+
+
+class _BeyondError(BucketError):
+    """The object ends before the range does."""
+
+
+class _Limits(NamedTuple):
+    """When a call ends (of the clock), and how many seconds may pass without a byte."""
+
+    deadline: float
+    silence: float
+
+
+class _Signed(NamedTuple):
+    address: str
+    until: float
+
+
+class S3Bucket:
+    """A bucket on S3; `local_path` is always None. Versions are ETags.
+
+    Every call ends within its budget (see `Patience`), and fails at once while the store is known not to answer.
+    Connections belong to the process that made them: a bucket may be used before and after a fork.
+
+    `write_if` leaves the condition to the store. Some stores ignore it (rclone): there only a look before the write
+    holds a writer back, and of two that write at the same moment the later one wins.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        patience: Patience | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """`clock` and `sleep` are for deadlines and pauses. Raises BucketError when the settings do not fit."""
+        if settings.s3_bucket_name is None:
+            raise BucketError("S3_BUCKET_NAME is not set")
+        if (settings.aws_access_key_id is None) != (settings.aws_secret_access_key is None):
+            raise BucketError("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
+        self.name = settings.s3_bucket_name
+        self.endpoint = settings.s3_endpoint_url or f"s3.{settings.aws_region}.amazonaws.com"
+        self._settings = settings
+        self._patience = patience or Patience()
+        self._clock, self._sleep = clock, sleep
+        self._limits = threading.local()
+        # One of this process, by its id.
+        self._processes: dict[int, _Process] = {}
+
+    def __str__(self) -> str:
+        return f"bucket {self.name} at {self.endpoint}"
+
+    def list(self, prefix: str = "") -> dict[str, ObjectInfo]:
+        found: dict[str, ObjectInfo] = {}
+        page: dict[str, Any] = {}
+        while not page or page.get("IsTruncated"):
+            more = {"ContinuationToken": page["NextContinuationToken"]} if page else {}
+            page = self._ask("the list of objects", "list_objects_v2", Prefix=prefix, Delimiter="/", **more)
+            for entry in page.get("Contents", ()):
+                if is_object_name(entry["Key"]):
+                    found[entry["Key"]] = ObjectInfo(entry["Size"], _version(entry["ETag"]))
+        return dict(sorted(found.items()))
+
+    def info(self, name: str) -> ObjectInfo:
+        answer = self._ask(name, "head_object", Key=check_name(name))
+        return ObjectInfo(answer["ContentLength"], _version(answer["ETag"]))
+
+    def read(self, name: str) -> bytes:
+        check_name(name)
+
+        def attempt(store: _Store, limits: _Limits) -> bytes:
+            with self._got(store, name, {}, limits) as response:
+                if response.status != 200:
+                    raise self._refusal(name, response.status, _code(response), response.headers)
+                return _read(response, None, self._clock, limits)
+
+        return self._within_budget(name, attempt)
+
+    def read_range(self, name: str, offset: int, length: int, version: str) -> bytes:
+        check_name(name)
+        if length == 0:
+            return self._no_bytes(name, version)
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "If-Match": f'"{version}"'}
+
+        def attempt(store: _Store, limits: _Limits) -> bytes:
+            with self._got(store, name, headers, limits) as response:
+                if response.status == 416:
+                    raise _BeyondError(f"{name} ends before byte {offset}")
+                if response.status not in (200, 206):
+                    raise self._refusal(name, response.status, _code(response), response.headers)
+                if _version(response.headers.get("ETag", "")) != version:
+                    raise _changed(name)
+                self._check_range(name, offset, length, response)
+                return _read(response, length, self._clock, limits)
+
+        try:
+            return self._within_budget(name, attempt, moved=length)
+        except _BeyondError:
+            found = self.info(name)
+            if found.version != version:
+                raise _changed(name) from None
+            raise BucketError(f"{name} has {found.size} bytes, {length} from byte {offset} were asked for") from None
+
+    def local_path(self, name: str) -> Path | None:
+        check_name(name)
+        return None
+
+    def put(self, name: str, path: Path) -> None:
+        check_name(name)
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                if size <= PART_BYTES:
+                    self._store(name, file.read())
+                else:
+                    self._put_parts(name, file.fileno(), size)
+        except OSError as error:
+            raise BucketError(f"{name}: {path.name} cannot be read: {error.strerror or error}") from error
+        stored = self.info(name)
+        if stored.size != size:
+            raise BucketError(f"{name} at {self.endpoint} has {stored.size} bytes after {size} were put")
+        path.unlink()
+
+    def write(self, name: str, content: bytes) -> None:
+        self._store(check_name(name), content)
+
+    def write_if(self, name: str, content: bytes, version: str | None) -> bool:
+        check_name(name)
+        found = None
+        with contextlib.suppress(NotFoundError):
+            found = self.info(name).version
+        if found != version:
+            return False
+        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
+        attempts = 0
+
+        def attempt(store: _Store, _limits: _Limits) -> None:
+            nonlocal attempts
+            attempts += 1
+            self._boto(name, store.client.put_object, Key=name, Body=content, ContentMD5=_md5(content), **condition)
+
+        try:
+            self._within_budget(name, attempt, moved=len(content), writes=True)
+        except (ObjectChangedError, NotFoundError):
+            # The first attempt may have been stored and only its answer lost.
+            return attempts > 1 and self.read(name) == content
+        return True
+
+    def delete(self, name: str) -> None:
+        with contextlib.suppress(NotFoundError):
+            self._ask(check_name(name), "delete_object", Key=name)
+
+    # --- Calls
+
+    def _ask(self, what: str, operation: str, **parameters: Any) -> dict[str, Any]:
+        """What the store answers to a small call of boto3."""
+        return self._within_budget(
+            what, lambda store, _: self._boto(what, getattr(store.client, operation), **parameters)
+        )
+
+    def _within_budget(
+        self,
+        what: str,
+        attempt: Callable[[_Store, _Limits], Result],
+        *,
+        moved: int = 0,
+        writes: bool = False,
+        seconds: float | None = None,
+    ) -> Result:
+        """The result of `attempt`, made again while it raises _TryAgainError and the call has time.
+
+        The call has the `seconds` of a small one, and more for the bytes that are `moved`.
+        """
+        patience, process = self._patience, self._here()
+        started = self._clock()
+        budget = (seconds or patience.call_seconds) + moved / patience.bytes_per_second
+        limits = _Limits(started + budget, patience.write_seconds if writes else patience.read_seconds)
+        self._limits.now = limits  # for what boto3 sends
+        attempts = 0
+        answered = False
+        with process.breaker.call(str(self)) as outcome:
+            while True:
+                attempts += 1
+                try:
+                    result = attempt(process.store(self._connect), limits)
+                    outcome.answered = True
+                    return result
+                except _TryAgainError as error:
+                    answered |= error.answered
+                    pause = max(error.wait_seconds, patience.pause(attempts) * random.uniform(0.5, 1.0))
+                    if self._clock() + pause >= limits.deadline:
+                        outcome.answered = answered
+                        spent = self._clock() - started
+                        raise BucketError(
+                            f"{what} at {self.endpoint}: given up after {attempts} attempts in {spent:.1f} s, "
+                            f"the last: {error}"
+                        ) from error
+                    log.info("%s at %s: attempt %d: %s", what, self.endpoint, attempts, error)
+                except (BucketError, NotFoundError):
+                    outcome.answered = True
+                    raise
+                self._sleep(pause)
+
+    def _boto(self, what: str, operation: Callable[..., dict[str, Any]], **parameters: Any) -> dict[str, Any]:
+        """One attempt of a call of boto3."""
+        with self._our_errors(what):
+            return operation(Bucket=self.name, **parameters)
+
+    @contextlib.contextmanager
+    def _our_errors(self, what: str) -> Iterator[None]:
+        """Errors of boto3 as ours."""
+        try:
+            yield
+        except ClientError as error:
+            answer = error.response["ResponseMetadata"]
+            code = error.response.get("Error", {}).get("Code", "")
+            raise self._refusal(what, answer["HTTPStatusCode"], code, answer["HTTPHeaders"]) from error
+        except ResponseParserError as error:
+            raise _TryAgainError(f"an answer that cannot be read ({error})", answered=True) from error
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise BucketError(
+                f"there are no keys for {self}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            ) from error
+        except BotoCoreError as error:
+            raise BucketError(f"{what} at {self.endpoint}: {error}") from error
+
+    def _refusal(self, what: str, status: int, code: str, headers: Any) -> Exception:
+        """What an answer that is no success means."""
+        said = f"{status} {code}".strip()
+        if code == "NoSuchBucket":
+            return BucketError(f"there is no bucket {self.name} at {self.endpoint}; see S3_BUCKET_NAME")
+        if status == 404:
+            return NotFoundError(f"{what} is not in the bucket")
+        if status == 412:
+            return _changed(what)
+        if status in (401, 403) or code in ("AuthorizationHeaderMalformed", "InvalidAccessKeyId"):
+            return BucketError(
+                f"{what}: {self.endpoint} refuses the keys for bucket {self.name} ({said}); "
+                "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"
+            )
+        if status in _AGAIN:
+            return _TryAgainError(said, answered=status not in _GONE, wait_seconds=_seconds(headers))
+        if 300 <= status < 400:
+            region = headers.get("x-amz-bucket-region", "another region")
+            return BucketError(f"bucket {self.name} is elsewhere ({said}), in {region}; see AWS_REGION")
+        return BucketError(f"{what}: {self.endpoint} answers {said}")
+
+    def _here(self) -> _Process:
+        """What this process has of the store; a child of the process that made it begins anew."""
+        process = self._processes.get(os.getpid())
+        if process is None:
+            # Setting a default is atomic, so all threads get the same one.
+            process = self._processes.setdefault(
+                os.getpid(), _Process(Breaker(self._patience.rest_seconds, self._clock))
+            )
+            for other in [pid for pid in self._processes if pid != os.getpid()]:
+                self._processes.pop(other, None)
+        return process
+
+    def _connect(self) -> _Store:
+        with self._our_errors("the client"):
+            return _Store(self._settings, self._patience, self._clock, lambda: self._limits.now)
+
+    # --- Reading
+
+    @contextlib.contextmanager
+    def _got(
+        self, store: _Store, name: str, headers: dict[str, str], limits: _Limits
+    ) -> Iterator[urllib3.BaseHTTPResponse]:
+        """The answer to a GET, its body not read. What is left of it at the end costs the connection."""
+        now = self._clock()
+        signed = store.signed.get(name)
+        is_new = signed is None or signed.until < now
+        if signed is None or is_new:
+            signed = _Signed(self._sign(store, name), now + _REUSED_SECONDS)
+            if len(store.signed) >= _SIGNED_ADDRESSES:
+                store.signed.clear()
+            store.signed[name] = signed
+        response = store.send("GET", signed.address, headers, None, limits)
+        try:
+            if response.status == 403 and not is_new:
+                # Keys of a role are replaced now and then.
+                store.signed.pop(name, None)
+                raise _TryAgainError("403 for an address signed earlier", answered=True)
+            yield response
+        finally:
+            _release(response)
+
+    def _sign(self, store: _Store, name: str) -> str:
+        with self._our_errors(name):
+            address: str = store.client.generate_presigned_url(
+                "get_object", Params={"Bucket": self.name, "Key": name}, ExpiresIn=_SIGNED_SECONDS
+            )
+            return address
+
+    def _check_range(self, name: str, offset: int, length: int, response: urllib3.BaseHTTPResponse) -> None:
+        """Raise BucketError, before the body is read, when it is not the range that was asked for."""
+        size = response.headers.get("Content-Length")
+        described = _RANGE.fullmatch(response.headers.get("Content-Range", ""))
+        if described is None:
+            # Without a description the bytes are known to be the right ones only where the range begins the object.
+            if response.status == 200 and offset == 0 and size == str(length):
+                return
+            raise BucketError(
+                f"{name}: the store does not answer ranges, {self.endpoint} sends {size} bytes ({response.status}) "
+                f"where {length} from byte {offset} were asked for"
+            )
+        first, last, total = described.groups()
+        if int(first) == offset and int(last) < offset + length - 1:
+            raise _BeyondError(f"{name} has {total} bytes")
+        if (int(first), int(last)) != (offset, offset + length - 1):
+            raise _TryAgainError(f"bytes {first} to {last} instead of {length} from {offset}", answered=True)
+        if size is not None and size != str(length):
+            raise _TryAgainError(f"a length of {size} bytes for a range of {length}", answered=True)
+
+    def _no_bytes(self, name: str, version: str) -> bytes:
+        if self.info(name).version != version:
+            raise _changed(name)
+        return b""
+
+    # --- Writing
+
+    def _store(self, name: str, content: bytes) -> None:
+        self._within_budget(
+            name,
+            lambda store, _: self._boto(
+                name, store.client.put_object, Key=name, Body=content, ContentMD5=_md5(content)
+            ),
+            moved=len(content),
+            writes=True,
+        )
+
+    def _put_parts(self, name: str, file: int, size: int) -> None:
+        """Upload an open file in parts; they become the object when all are there, or are thrown away."""
+        upload = self._ask(name, "create_multipart_upload", Key=name)["UploadId"]
+        offsets = range(0, size, PART_BYTES)
+        try:
+            with ThreadPoolExecutor(_UPLOADS, "upload") as pool:
+                try:
+                    uploads = [
+                        pool.submit(self._put_part, name, upload, number, file, offset)
+                        for number, offset in enumerate(offsets, 1)
+                    ]
+                    parts = [part.result() for part in uploads]
+                finally:
+                    pool.shutdown(wait=True, cancel_futures=True)
+            self._complete(name, upload, parts)
+        except BaseException:
+            try:
+                self._ask(name, "abort_multipart_upload", Key=name, UploadId=upload)
+            except (BucketError, NotFoundError) as error:
+                log.warning("upload %s of %s is left unfinished in %s: %s", upload, name, self, error)
+            raise
+
+    def _put_part(self, name: str, upload: str, number: int, file: int, offset: int) -> tuple[str, bytes]:
+        content = os.pread(file, PART_BYTES, offset)
+        digest = hashlib.md5(content, usedforsecurity=False).digest()
+        answer = self._within_budget(
+            f"part {number} of {name}",
+            lambda store, _: self._boto(
+                name,
+                store.client.upload_part,
+                Key=name,
+                UploadId=upload,
+                PartNumber=number,
+                Body=content,
+                ContentMD5=base64.b64encode(digest).decode(),
+            ),
+            moved=len(content),
+            writes=True,
+        )
+        return answer["ETag"], digest
+
+    def _complete(self, name: str, upload: str, parts: Sequence[tuple[str, bytes]]) -> None:
+        listed = [{"PartNumber": number, "ETag": etag} for number, (etag, _) in enumerate(parts, 1)]
+        try:
+            self._within_budget(
+                name,
+                lambda store, _: self._boto(
+                    name,
+                    store.client.complete_multipart_upload,
+                    Key=name,
+                    UploadId=upload,
+                    MultipartUpload={"Parts": listed},
+                ),
+                writes=True,
+                seconds=_COMPLETE_SECONDS,
+            )
+        except NotFoundError:
+            # The upload is complete already when only the answer to an earlier attempt was lost.
+            whole = hashlib.md5(b"".join(digest for _, digest in parts), usedforsecurity=False).hexdigest()
+            if self.info(name).version != f"{whole}-{len(parts)}":
+                raise BucketError(f"{name} at {self.endpoint}: its upload was dropped by the store") from None
+
+
+class _Process:
+    """What one process has of the store: nothing of it may cross a fork."""
+
+    def __init__(self, breaker: Breaker) -> None:
+        self.breaker = breaker
+        self._lock = threading.Lock()  # one client is made, however many threads come first
+        self._store: _Store | None = None
+
+    def store(self, connect: Callable[[], _Store]) -> _Store:
+        if self._store is None:
+            with self._lock:
+                self._store = self._store or connect()
+        return self._store
+
+
+class _Store:
+    """boto3's client, and the connections that it and the ranged reads share."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        patience: Patience,
+        clock: Callable[[], float],
+        limits: Callable[[], _Limits],
+    ) -> None:
+        """`limits` gives those of the call that the current thread is in."""
+        self.signed: dict[str, _Signed] = {}
+        self._patience, self._clock, self._limits = patience, clock, limits
+        core = botocore.session.Session()
+        session = boto3.session.Session(botocore_session=core)
+        endpoint, key, secret, token = (
+            settings.s3_endpoint_url,
+            settings.aws_access_key_id,
+            settings.aws_secret_access_key,
+            settings.aws_session_token,
+        )
+        host = urllib3.util.parse_url(endpoint or "https://amazonaws.com").host or ""
+        self.client = session.client(
+            "s3",
+            endpoint_url=endpoint,
+            region_name=settings.aws_region,
+            aws_access_key_id=key,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            aws_session_token=token.get_secret_value() if token else None,
+            config=Config(
+                # The deadline counts here, which boto3's own repetitions do not know.
+                retries={"mode": "standard", "total_max_attempts": 1},
+                connect_timeout=patience.connect_seconds,
+                read_timeout=patience.read_seconds,
+                max_pool_connections=CONNECTIONS,
+                tcp_keepalive=True,
+                signature_version="s3v4",
+                # Other stores know neither the newer checksums nor names of buckets as hosts.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+                s3={"addressing_style": "auto" if host.endswith("amazonaws.com") else "path"},
+                ignore_configured_endpoint_urls=True,
+            ),
+        )
+        self.client.meta.events.register("before-send.s3", self._send_for_boto)
+        self._pools = _connections(self.client.meta.endpoint_url, core.get_config_variable("ca_bundle"))
+
+    def send(
+        self, method: str, url: str, headers: dict[str, Any], body: bytes | None, limits: _Limits
+    ) -> urllib3.BaseHTTPResponse:
+        """The answer, its body not read. Raises _TryAgainError when none comes in time."""
+        remaining = limits.deadline - self._clock()
+        if remaining <= 0.0:
+            raise _TryAgainError("no time is left", answered=False)
+        timeout = urllib3.Timeout(
+            connect=min(self._patience.connect_seconds, remaining), read=min(limits.silence, remaining)
+        )
+        try:
+            return self._pools.urlopen(
+                method,
+                url,
+                body=body,
+                headers=headers,
+                timeout=timeout,
+                pool_timeout=remaining,
+                retries=False,
+                redirect=False,
+                preload_content=False,
+                decode_content=False,
+            )
+        except urllib3.exceptions.EmptyPoolError as error:
+            raise _TryAgainError(f"all {CONNECTIONS} connections are in use", answered=True) from error
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise _TryAgainError(_reason(error), answered=False) from error
+
+    def _send_for_boto(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
+        """Sends what boto3 has built and signed. Its own session is not asked when there is an answer here."""
+        limits = self._limits()
+        response = self.send(request.method, request.url, dict(request.headers.items()), request.body, limits)
+        try:
+            body = _read(response, None, self._clock, limits)
+        finally:
+            _release(response)
+        return AWSResponse(request.url, response.status, response.headers, _Body(body))
+
+
+def _connections(endpoint: str, certificates: str | None) -> urllib3.PoolManager:
+    options: dict[str, Any] = {
+        "num_pools": 4,
+        "maxsize": CONNECTIONS,
+        "block": True,
+        "ca_certs": certificates or get_cert_path(True),
+        "socket_options": [
+            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        ],
+    }
+    proxy = get_environ_proxies(endpoint).get(endpoint.partition(":")[0])
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+
+
+class _Body:
+    """A body that has been read, as boto3 reads one."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
+        yield self._content
+
+
+def _read(response: urllib3.BaseHTTPResponse, length: int | None, clock: Callable[[], float], limits: _Limits) -> bytes:
+    """The body, of `length` bytes when given. Raises _TryAgainError when it is shorter or does not come in time."""
+    chunks = []
+    got = 0
+    try:
+        while chunk := response.read1(_CHUNK):
+            chunks.append(chunk)
+            got += len(chunk)
+            if got != length and clock() > limits.deadline:
+                raise _TryAgainError(f"{got} bytes when the time was over", answered=True)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _TryAgainError(f"after {got} bytes of the body: {_reason(error)}", answered=True) from error
+    if length is not None and got != length:
+        raise _TryAgainError(f"{got} bytes instead of {length}", answered=True)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def _release(response: urllib3.BaseHTTPResponse) -> None:
+    """Give the connection back; with bytes still to come it is closed, not read to the end."""
+    if response.length_remaining != 0:
+        response.close()
+    response.release_conn()
+
+
+def _version(etag: str) -> str:
+    return etag.removeprefix("W/").strip('"')
+
+
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
+def _changed(name: str) -> ObjectChangedError:
+    return ObjectChangedError(f"{name} in the bucket was replaced while it was read")
+
+
+def _code(response: urllib3.BaseHTTPResponse) -> str:
+    """The S3 error code in an answer."""
+    with contextlib.suppress(urllib3.exceptions.HTTPError, OSError):
+        if found := _CODE.search(response.read(4096)):
+            return found[1].decode()
+    return ""
+
+
+def _seconds(headers: Any) -> float:
+    """Seconds to wait that an answer asks for; 0 where it does not or names a date."""
+    asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return float(asked) if asked.isdecimal() else 0.0
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the objects that urllib3 names in its messages."""
+    reason = error.args[-1] if error.args else error
+    return str(reason) if isinstance(reason, Exception) else re.sub(r"<[^>]*>:? ?", "", str(reason))
