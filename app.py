@@ -19,12 +19,13 @@ import habsim
 from api import errors, params, service, session, sim, tawhiri
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
-from gefs import Cycles
+from gefs import Cycles, Remote
 from habsim.classes import Simulator
-from habsim.errors import ElevationError, UnavailableError
+from habsim.errors import BucketError, ElevationError, NotFoundError, UnavailableError
+from housekeeping import Housekeeper
 from settings import Settings
 from simulate import Orchestrator
-from store.bucket import ELEVATION, Bucket, open_bucket
+from store.bucket import ELEVATION, open_bucket
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +93,15 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 def build_services(settings: Settings) -> Services:
     """Everything the routes work with; also the kernels, compiled now so that a fork has them."""
-    bucket = open_bucket(settings)
-    cycles = Cycles(bucket, settings.data_dir, settings.refresh_seconds)
-    path = _elevation_file(settings, bucket)
+    metrics = Metrics()
+    remote = Remote(
+        cache_files=settings.cache_files,
+        cache_bytes=settings.cache_gb * 1e9,
+        refused=lambda reason: metrics.refused_cycles.labels(reason).inc(),
+        moved=metrics.moved,
+    )
+    cycles = Cycles(open_bucket(settings), settings.data_dir, settings.refresh_seconds, remote)
+    path = _elevation_file(settings, cycles)
     ground = elev.load(path)
     status = path.stat()
     orchestrator = Orchestrator(cycles, ground, settings)
@@ -108,20 +115,33 @@ def build_services(settings: Settings) -> Services:
     return Services(
         orchestrator=orchestrator,
         settings=settings,
-        metrics=Metrics(),
+        metrics=metrics,
         ground_version=f"{status.st_size}-{status.st_mtime_ns}",
+        housekeeper=Housekeeper(
+            cycles,
+            settings.data_dir / "locks" / "housekeeping.lock",
+            settings.prefetch,
+            settings.prefetch_mb_per_second * 1e6,
+        ),
         # Together fewer than the threads of a worker: one at least stays free for short requests.
         streams=BoundedSemaphore(settings.web_threads // 2 - 1),
         ensembles=BoundedSemaphore(settings.web_threads // 2),
     )
 
 
-def _elevation_file(settings: Settings, bucket: Bucket) -> Path:
+def _elevation_file(settings: Settings, cycles: Cycles) -> Path:
     if settings.elevation is not None:
         return settings.elevation
-    path = bucket.local_path(ELEVATION)
+    path = cycles.bucket.local_path(ELEVATION)
     if path is not None and path.exists():
         return path
+    if path is None:
+        try:
+            return cycles.cache.fetched(ELEVATION)
+        except NotFoundError:
+            log.info("the bucket has no %s: the embedded ground is used", ELEVATION)
+        except (BucketError, UnavailableError) as error:
+            log.warning("the embedded ground is used: %s", error.message)
     embedded = settings.data_dir / "elevation.npz"
     if not embedded.exists():
         raise ElevationError(f"there is no ground elevation at {embedded}; `make setup` makes it")

@@ -1,25 +1,96 @@
-"""Where wind files come from: the cycles of a bucket, and the current one as this machine sees it."""
+"""Where winds come from: the cycles of a bucket, the current one as this machine sees it, and their wind files."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import logging
-import math
+import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import sharedfiles
 from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
-from store.bucket import CURRENT, Bucket
-from store.manifest import WIND_FILE, Manifest, ManifestMember, cycle_start, wind_file_name
+from store.bucket import CURRENT, Bucket, ObjectInfo
+from store.cache import DiskCache, MemberFile, Published, Verified
+from store.manifest import DEMO, WIND_FILE, Manifest, ManifestMember, cycle_start, wind_file_name
 from store.publish import Axes, check_belongs, sha256
+from store.ranges import RangeReader
 from windfile import Identity, WindFile
 
 log = logging.getLogger(__name__)
 
-_KEPT_RECORDS = 200  # of verified files: several cycles of the largest ensemble
+_KEPT_CYCLES = 4  # descriptions of cycles, for when the store does not answer
+
+
+@dataclass(frozen=True)
+class Cycle:
+    """A cycle that can be flown. `version` changes when the cycle is published again under the same name.
+
+    `objects` are its wind files in the bucket, by name.
+    """
+
+    name: str
+    version: str
+    product: str
+    members: tuple[int, ...]
+    manifest: Manifest | None
+    objects: Mapping[str, ObjectInfo] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def start(self) -> float:
+        """Unix seconds."""
+        return cycle_start(self.name)
+
+    @property
+    def end(self) -> float | None:
+        """Unix seconds of the last time; None where no manifest says it."""
+        if self.manifest is None:
+            return None
+        times = self.manifest.members[0].shape[3]
+        return self.start + (times - 1) * self.manifest.interval_seconds
+
+    def published(self, member: int) -> Published:
+        """The wind file of a member. Raises NotFoundError for one that the cycle does not have."""
+        if member not in self.members:
+            raise NotFoundError(
+                f"member {member} is not in cycle {self.name}; it has {self.members[0]}..{self.members[-1]}",
+                {"members": list(self.members)},
+            )
+        name = wind_file_name(self.name, member)
+        found: ManifestMember | None = None
+        if self.manifest is not None:
+            found = next(m for m in self.manifest.members if m.member == member)
+        return Published(name, self.objects[name], found)
+
+    def to_json(self) -> bytes:
+        manifest = None if self.manifest is None else json.loads(self.manifest.to_json())
+        objects = {name: asdict(info) for name, info in self.objects.items()}
+        return json.dumps({"version": self.version, "manifest": manifest, "objects": objects}).encode()
+
+    @classmethod
+    def from_json(cls, name: str, content: bytes) -> Cycle:
+        """Raises BucketError when it is damaged."""
+        try:
+            fields = json.loads(content)
+            objects = {key: ObjectInfo(**info) for key, info in fields["objects"].items()}
+            version = str(fields["version"])
+            manifest = None
+            if fields["manifest"] is not None:
+                manifest = Manifest.from_json(json.dumps(fields["manifest"]).encode(), f"{name}.json")
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise BucketError(f"the description of cycle {name} is damaged: {error!r}") from error
+        return _cycle(name, version, manifest, objects)
+
+
+def _cycle(name: str, version: str, manifest: Manifest | None, objects: Mapping[str, ObjectInfo]) -> Cycle:
+    if manifest is None:
+        return Cycle(name, version, "unknown", tuple(int(file[11:13]) for file in objects), None, objects)
+    members = tuple(sorted(m.member for m in manifest.members))
+    return Cycle(name, version, manifest.product, members, manifest, objects)
 
 
 def _version(content: bytes) -> str:
@@ -27,41 +98,77 @@ def _version(content: bytes) -> str:
 
 
 @dataclass(frozen=True)
-class Cycle:
-    """A cycle that can be flown. `version` changes when the cycle is published again under the same name."""
+class Remote:
+    """How a bucket that is elsewhere is used: what of it is kept on disk, and who is told what happens.
 
-    name: str
-    version: str
-    product: str
-    members: tuple[int, ...]
-    manifest: Manifest | None
+    `refused` hears why a cycle was refused (`older`, `incomplete` or `unreachable`), `moved` the bytes of each range.
+    """
 
-    @property
-    def start(self) -> float:
-        """Unix seconds."""
-        return cycle_start(self.name)
+    cache_files: int = 30
+    cache_bytes: float = 20e9
+    refused: Callable[[str], None] = lambda reason: None
+    moved: Callable[[int], None] = lambda size: None
 
 
 class Cycles:
     """The cycles of a bucket and the current one, shared by all processes of this machine through `currgefs.txt`."""
 
-    def __init__(self, bucket: Bucket, data_dir: Path, refresh_seconds: float = 300.0) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        data_dir: Path,
+        refresh_seconds: float = 300.0,
+        remote: Remote | None = None,
+    ) -> None:
         """`refresh_seconds`: how often a process looks into the bucket for a new cycle."""
+        remote = remote or Remote()
         self.bucket = bucket
+        reader = RangeReader(bucket, remote.moved)
+        self.cache = DiskCache(data_dir / "gefs", reader, remote.cache_files, remote.cache_bytes)
+        self.is_local = bucket.local_path(CURRENT) is not None
+        self._refused = remote.refused
         self._refresh_seconds = refresh_seconds
         self._next_refresh = 0.0
         self._current_file = data_dir / "currgefs.txt"
-        self._verified_dir = data_dir / "gefs" / "verified"
+        self._descriptions = data_dir / "gefs" / "cycles"
+        self._verified = Verified(data_dir / "gefs" / "verified")
         # Switching writes `currgefs.txt`; the lock keeps two processes from doing it at once.
         self._switch_lock = data_dir / "locks" / "cycle.lock"
+        # Held by the thread of this process that looks into the bucket in the background.
+        self._looking = threading.Lock()
         self._seen: tuple[bytes, Cycle] | None = None
         self._read: tuple[Identity, bytes] | None = None
 
+    # The current cycle
+
     def current(self) -> Cycle:
-        """The cycle to fly on now. Raises UnavailableError, saying what to do, when there is none."""
-        if time.monotonic() >= self._next_refresh:
+        """The cycle to fly on now. Raises UnavailableError, saying what to do, when there is none.
+
+        When it is time to look for a new one, a bucket elsewhere is asked in the background.
+        """
+        if time.monotonic() < self._next_refresh:
+            return self._shared() or self.refresh()
+        if self.is_local:
             return self.refresh()
-        return self._shared() or self.refresh()
+        shared = self._shared()
+        if shared is None:
+            return self.refresh()
+        self._refresh_in_background()
+        return shared
+
+    def _refresh_in_background(self) -> None:
+        if not self._looking.acquire(blocking=False):
+            return
+
+        def look() -> None:
+            try:
+                with contextlib.suppress(UnavailableError):  # it has been logged
+                    self.refresh()
+            finally:
+                self._looking.release()
+
+        self._next_refresh = time.monotonic() + self._refresh_seconds
+        threading.Thread(target=look, name="refresh", daemon=True).start()
 
     def _shared(self) -> Cycle | None:
         """The cycle that `currgefs.txt` names; None where it names none that can be flown."""
@@ -72,9 +179,16 @@ class Cycles:
         seen = self._seen
         if seen is not None and seen[0] == content:
             return seen[1]
+        name, _, version = content.decode("ascii", "replace").strip().partition("\n")
         try:
-            cycle = self.cycle(content.partition(b"\n")[0].decode("ascii", "replace"))
-        except (NotFoundError, WindFileError, BucketError):
+            cycle = self.cycle(name)
+        except BucketError as error:
+            cycle_or_none = self._described(name)
+            if cycle_or_none is None or cycle_or_none.version != version:
+                return None
+            log.warning("cycle %s is flown on as this machine knows it: %s", name, error.message)
+            cycle = cycle_or_none
+        except (NotFoundError, WindFileError):
             return None
         self._seen = (content, cycle)
         return cycle
@@ -86,53 +200,17 @@ class Cycles:
             self._read = (identity, self._current_file.read_bytes())
         return self._read[1]
 
-    def cycle(self, name: str) -> Cycle:
-        """A cycle of the bucket by name. Raises NotFoundError when it is not there or not whole."""
-        cycle_start(name)
-        manifest_name = f"{name}.json"
+    def _described(self, name: str) -> Cycle | None:
+        """What this machine noted of a cycle when it became the current one."""
         try:
-            content = self.bucket.read(manifest_name)
-        except NotFoundError:
-            return self._cycle_without_manifest(name)
-        manifest = Manifest.from_json(content, manifest_name)
-        objects = self.bucket.list(f"{name}_")
-        for member in manifest.members:
-            file = wind_file_name(name, member.member)
-            if file not in objects:
-                raise NotFoundError(f"{file} is not in the bucket")
-            if objects[file].size != member.size:
-                raise WindFileError(f"{file} has {objects[file].size} bytes, its manifest says {member.size}")
-        members = tuple(sorted(m.member for m in manifest.members))
-        return Cycle(name, _version(content), manifest.product, members, manifest)
-
-    def _cycle_without_manifest(self, name: str) -> Cycle:
-        """Older tools write no manifest: the cycle counts once every member's file is whole.
-
-        One later than the bucket's current cycle is still being published.
-        """
-        objects = {n: info for n, info in self.bucket.list(f"{name}_").items() if WIND_FILE.fullmatch(n)}
-        if not objects or name > self._named():
-            raise NotFoundError(f"cycle {name} is not in the bucket")
-        members = tuple(int(file[11:13]) for file in objects)
-        files = [self._open(file) for file in objects]
-        for file in files:
-            check_belongs(file.winds, cycle_start(name), Axes.of(files[0].winds))
-        versions = ",".join(info.version for info in objects.values())
-        return Cycle(name, _version(versions.encode()), "unknown", members, None)
-
-    def _open(self, name: str) -> WindFile:
-        path = self.bucket.local_path(name)
-        assert path is not None
-        return WindFile(path)
-
-    def _named(self) -> str:
-        """What the bucket names as its current cycle."""
-        return self.bucket.read(CURRENT).decode("ascii", "replace").strip()
+            return Cycle.from_json(name, (self._descriptions / f"{name}.json").read_bytes())
+        except (OSError, BucketError):
+            return None
 
     def refresh(self) -> Cycle:
         """Look into the bucket and make what it names the current cycle.
 
-        A cycle that is not whole is refused with a log line, and the one that is current stays. Raises
+        A cycle that is older or not whole is refused with a log line, and the one that is current stays. Raises
         UnavailableError when there is none at all.
         """
         self._next_refresh = time.monotonic() + self._refresh_seconds
@@ -145,7 +223,13 @@ class Cycles:
                     f"no cycle can be flown: {error.message}. Without HABSIM_BUCKET_DIR, `make demo` makes demo winds; "
                     "the README shows under 'Fly on a real forecast' how to fill a bucket"
                 ) from error
+            self._refused("unreachable" if isinstance(error, BucketError) else "incomplete")
             log.warning("the bucket's cycle is refused, %s stays: %s", stays.name, error.message)
+            return stays
+        stays = self._shared()
+        if stays is not None and cycle.name < stays.name and stays.product != DEMO and self._is_there(stays):
+            self._refused("older")
+            log.warning("the bucket names cycle %s, which is older: %s stays", cycle.name, stays.name)
             return stays
         content = f"{cycle.name}\n{cycle.version}\n".encode()
         self._seen = (content, cycle)
@@ -154,6 +238,12 @@ class Cycles:
         except OSError as error:
             log.warning("cycle %s is current for one process alone: %s", cycle.name, error.strerror)
         return cycle
+
+    def _is_there(self, cycle: Cycle) -> bool:
+        try:
+            return self.cycle(cycle.name).version == cycle.version
+        except (NotFoundError, WindFileError, BucketError):
+            return False
 
     def _share(self, cycle: Cycle, content: bytes) -> None:
         """Let `currgefs.txt` name `cycle`."""
@@ -164,48 +254,93 @@ class Cycles:
             if lock is None:
                 raise UnavailableError("another process has been switching the cycle for 10 s; try again")
             if not self._current_file.exists() or self._current_file.read_bytes() != content:
+                self._descriptions.mkdir(parents=True, exist_ok=True)
+                sharedfiles.write_atomically(self._descriptions / f"{cycle.name}.json", cycle.to_json())
+                sharedfiles.prune(self._descriptions, keep=_KEPT_CYCLES, max_age_seconds=1e9, now=time.time())
                 sharedfiles.write_atomically(self._current_file, content)
                 log.info("the current cycle is %s (%s, %d members)", cycle.name, cycle.product, len(cycle.members))
 
-    def open_member(self, cycle: Cycle, member: int) -> WindFile:
-        """Map the wind file of a member, verified against the manifest once per machine.
+    # Cycles by name
 
-        Raises NotFoundError for a member the cycle does not have, WindFileError when the file is not the published one.
+    def cycle(self, name: str) -> Cycle:
+        """A cycle of the bucket by name. Raises NotFoundError when it is not there or not whole."""
+        cycle_start(name)
+        manifest_name = f"{name}.json"
+        try:
+            content = self.bucket.read(manifest_name)
+        except NotFoundError:
+            return self._cycle_without_manifest(name)
+        manifest = Manifest.from_json(content, manifest_name)
+        objects = self._wind_files(name)
+        for member in manifest.members:
+            file = wind_file_name(name, member.member)
+            if file not in objects:
+                raise NotFoundError(f"{file} is not in the bucket")
+            if objects[file].size != member.size:
+                raise WindFileError(f"{file} has {objects[file].size} bytes, its manifest says {member.size}")
+        if not self.is_local:
+            # Parts of a file are fetched of one version of its object; those of a folder are verified whole.
+            content += _versions(objects)
+        return _cycle(name, _version(content), manifest, objects)
+
+    def _cycle_without_manifest(self, name: str) -> Cycle:
+        """Older tools write no manifest: the cycle counts once every member's file is whole.
+
+        One later than the bucket's current cycle is still being published.
         """
-        if member not in cycle.members:
-            raise NotFoundError(
-                f"member {member} is not in cycle {cycle.name}; it has {cycle.members[0]}..{cycle.members[-1]}",
-                {"members": list(cycle.members)},
-            )
-        file = self._open(wind_file_name(cycle.name, member))
+        objects = self._wind_files(name)
+        if not objects or name > self._named():
+            raise NotFoundError(f"cycle {name} is not in the bucket")
+        cycle = _cycle(name, _version(_versions(objects)), None, objects)
+        files = [self._file(cycle.published(member)) for member in cycle.members]
+        for file in files:
+            check_belongs(file.winds, cycle_start(name), Axes.of(files[0].winds))
+        return cycle
+
+    def _wind_files(self, cycle: str) -> dict[str, ObjectInfo]:
+        return {name: info for name, info in self.bucket.list(f"{cycle}_").items() if WIND_FILE.fullmatch(name)}
+
+    def _named(self) -> str:
+        """What the bucket names as its current cycle."""
+        return self.bucket.read(CURRENT).decode("ascii", "replace").strip()
+
+    # Wind files
+
+    def open_member(self, cycle: Cycle, member: int) -> MemberFile:
+        """Map the wind file of a member: the whole file, or what of it is on this machine.
+
+        A whole file is verified against the manifest once per machine. Raises NotFoundError for a member the cycle does
+        not have, WindFileError when the file is not the published one, and what a bucket elsewhere raises.
+        """
+        published = cycle.published(member)
+        file = self._file(published)
         if file.winds.start != cycle.start:
-            raise WindFileError(f"{file.path.name} starts at {file.winds.start:.0f}, its cycle at {cycle.start:.0f}")
-        if cycle.manifest is not None:
-            published = next(m for m in cycle.manifest.members if m.member == member)
+            raise WindFileError(f"{file.winds.name} starts at {file.winds.start:.0f}, its cycle at {cycle.start:.0f}")
+        if published.member is not None and isinstance(file, WindFile) and self.is_local:
             self._verify(file, published)
         return file
 
-    def _verify(self, file: WindFile, published: ManifestMember) -> None:
-        if file.winds.data.shape != published.shape:
-            raise WindFileError(f"{file.path.name} has shape {file.winds.data.shape}, its manifest {published.shape}")
-        # Hashing takes a second per gigabyte: what was found is kept beside the cache, for this very file.
-        record = self._verified_dir / file.path.name
-        identity = file.identity
-        content = f"{identity.inode} {identity.size} {identity.modified_ns} {published.sha256}\n".encode()
-        with contextlib.suppress(FileNotFoundError):
-            if record.read_bytes() == content:
-                return
+    def _file(self, published: Published) -> MemberFile:
+        path = self.bucket.local_path(published.name)
+        return self.cache.open(published) if path is None else WindFile(path)
+
+    def _verify(self, file: WindFile, published: Published) -> None:
+        assert published.member is not None
+        shape = published.member.shape
+        if file.winds.data.shape != shape:
+            raise WindFileError(f"{file.path.name} has shape {file.winds.data.shape}, its manifest {shape}")
+        if self._verified.has(published.name, file.identity, published.token):
+            return
         try:
             found = sha256(file.path)
         except OSError as error:
             raise WindFileError(f"{file.path.name} cannot be read: {error.strerror}") from error
-        if found != published.sha256:
-            raise WindFileError(f"{file.path.name} has SHA-256 {found}, its manifest says {published.sha256}")
+        if found != published.member.sha256:
+            raise WindFileError(f"{file.path.name} has SHA-256 {found}, its manifest says {published.member.sha256}")
         if not file.is_unchanged():
             raise WindFileError(f"{file.path.name} was replaced while it was read")
-        try:
-            self._verified_dir.mkdir(parents=True, exist_ok=True)
-            sharedfiles.write_atomically(record, content, durable=False)
-            sharedfiles.prune(self._verified_dir, keep=_KEPT_RECORDS, max_age_seconds=math.inf, now=time.time())
-        except OSError as error:
-            log.warning("%s is verified, which could not be noted: %s", file.path.name, error.strerror)
+        self._verified.add(published.name, file.identity, published.token)
+
+
+def _versions(objects: Mapping[str, ObjectInfo]) -> bytes:
+    return ",".join(info.version for info in objects.values()).encode()

@@ -104,6 +104,11 @@ def post_fork(_server: Arbiter, _worker: Any) -> None:
     sys.setswitchinterval(0.0005)
 
 
+def post_worker_init(worker: Any) -> None:
+    """Threads do not survive a fork, so each worker starts its own."""
+    worker.app.wsgi().extensions["habsim"].housekeeper.start()
+
+
 def when_ready(server: Arbiter) -> None:
     """A client that stops in the middle of its request, or of taking its answer, gives its thread back.
 

@@ -9,6 +9,7 @@ import contextlib
 import json
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -39,6 +40,8 @@ class Progress:
         self._path = path
         self._next_write = 0.0
         self._writable = True
+        # The winds of many members are fetched at once.
+        self._lock = threading.Lock()
         self.keep_result = True
         self.state: dict[str, Any] = {
             "completed": 0,
@@ -55,19 +58,23 @@ class Progress:
     def begin(self) -> None:
         self._write()
 
-    def loading(self, loaded: int, total: int) -> None:
-        self.state.update(bytes_loaded=loaded, bytes_total=total)
-        self._write(throttled=True)
+    def fetching(self, asked: int, come: int) -> None:
+        """So many more bytes of winds are asked for, so many more have come. From any thread."""
+        with self._lock:
+            self.state["bytes_total"] = self.state.get("bytes_total", 0) + asked
+            self.state["bytes_loaded"] = self.state.get("bytes_loaded", 0) + come
+            self._write(throttled=True)
 
     def flown(self, perturbations: int) -> None:
-        state = self.state
-        state["status"] = "simulating"
-        state["ensemble_completed"] += 1
-        state["montecarlo_completed"] += perturbations
-        state["completed"] += 1 + perturbations
-        # 100 is said by `complete` alone.
-        state["percentage"] = min(99, 100 * state["completed"] // state["total"])
-        self._write(throttled=True)
+        with self._lock:
+            state = self.state
+            state["status"] = "simulating"
+            state["ensemble_completed"] += 1
+            state["montecarlo_completed"] += perturbations
+            state["completed"] += 1 + perturbations
+            # 100 is said by `complete` alone.
+            state["percentage"] = min(99, 100 * state["completed"] // state["total"])
+            self._write(throttled=True)
 
     def complete(self) -> None:
         state = self.state

@@ -79,6 +79,20 @@ class Settings(BaseSettings):
     prediction_seconds: int = Field(
         3600, ge=1, validation_alias="HABSIM_CACHE_SECONDS", description="seconds an ensemble result is kept"
     )
+    cache_files: int = Field(
+        30, ge=1, le=10_000, validation_alias="HABSIM_CACHE_FILES", description="wind files of S3 kept on disk"
+    )
+    cache_gb: float = Field(
+        20.0, gt=0, le=100_000, validation_alias="HABSIM_CACHE_GB", description="GB of wind files of S3 kept on disk"
+    )
+    prefetch: Literal["off", "used", "all"] = Field(
+        "used",
+        validation_alias="HABSIM_PREFETCH",
+        description="wind files of S3 that are completed in the background: `off`, those `used`, or `all` of a cycle",
+    )
+    prefetch_mb_per_second: float = Field(
+        20.0, gt=0, le=10_000, validation_alias="HABSIM_PREFETCH_MBPS", description="MB/s at most for that"
+    )
     refresh_seconds: float = Field(
         300.0, ge=1, validation_alias="HABSIM_REFRESH_SECONDS", description="seconds between looks for a new cycle"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -36,6 +37,8 @@ from habsim.errors import (
     BucketError,
     HabsimError,
     NotFoundError,
+    NotResidentError,
+    ObjectChangedError,
     OutsideCycleError,
     UnavailableError,
     WindFileError,
@@ -43,7 +46,8 @@ from habsim.errors import (
 from habsim.profiles import PROFILES, Profile
 from runs import Progress, Runs
 from settings import Settings
-from windfile import WindFile
+from store.cache import MemberFile
+from store.resident import ResidentFile, Watch
 
 Result = TypeVar("Result")
 
@@ -52,6 +56,9 @@ log = logging.getLogger(__name__)
 # Two cycles of the largest ensemble: a switch never closes what the next request needs.
 MAX_OPEN_MEMBERS = 62
 MEMBER_WEIGHT, PERTURBATION_WEIGHT = 2.0, 1.0
+_MEMBERS_AT_ONCE = 31  # the members of the largest ensemble
+_MOST_ROUNDS = 1000  # of flying and fetching; a flight of days takes a dozen
+_TOUCH_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -138,21 +145,63 @@ class MemberSimulator(Simulator):
     of both.
     """
 
-    def __init__(self, file: WindFile, ground: ElevationFile) -> None:
+    def __init__(self, file: MemberFile, ground: ElevationFile) -> None:
         super().__init__(file.winds, ground, _notes(file.source))
         self.file = file
+        self._next_touch = 0.0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all winds are on this machine."""
+        return self.field.tiles is None
 
     def fly(
-        self, launches: Launches, profile: Profile, *, step: float = DEFAULT_STEP_SECONDS, paths: int = 0
+        self,
+        launches: Launches,
+        profile: Profile,
+        *,
+        step: float = DEFAULT_STEP_SECONDS,
+        paths: int = 0,
+        watch: Watch | None = None,
     ) -> Flights:
-        flights = super().fly(launches, profile, step=step, paths=paths)
-        self._check()
-        return flights
+        """As `Simulator.fly`; winds that are not on this machine are fetched, which `watch` is told.
+
+        A flight without its winds goes on a while in those it had, so that most of what all flights will need is
+        fetched at once; then they all fly again. Raises what the bucket raises.
+        """
+        for _ in range(_MOST_ROUNDS):
+            flights = super().fly(launches, profile, step=step, paths=paths)
+            if not flights.missing.size:
+                self._check()
+                return flights
+            self._fetch(flights.missing, watch)
+        raise self._endless()
 
     def wind(self, time: float, place: Location) -> tuple[float, float]:
-        found = super().wind(time, place)
-        self._check()
-        return found
+        """As `Simulator.wind`; winds that are not on this machine are fetched. Raises what the bucket raises."""
+        for _ in range(_MOST_ROUNDS):
+            try:
+                found = super().wind(time, place)
+            except NotResidentError as error:
+                self._fetch(np.flatnonzero(error.wanted), None)
+            else:
+                self._check()
+                return found
+        raise self._endless()
+
+    def _fetch(self, tiles: npt.NDArray[np.intp], watch: Watch | None) -> None:
+        assert isinstance(self.file, ResidentFile)
+        self.file.fetch(tiles, watch)
+
+    def _endless(self) -> WindFileError:
+        return WindFileError(f"{self.field.name}: winds are still missing after they were fetched {_MOST_ROUNDS} times")
+
+    def is_current(self) -> bool:
+        """Whether the file is the one to open now; notes its use where it could leave a cache."""
+        if isinstance(self.file, ResidentFile) and time.monotonic() > self._next_touch:
+            self._next_touch = time.monotonic() + _TOUCH_SECONDS
+            self.file.touch()
+        return self.file.is_unchanged()
 
     def _check(self) -> None:
         if not self.file.is_intact():
@@ -176,20 +225,21 @@ class Orchestrator:
         self.ground = ground
         self.runs = Runs(settings)
         self._open: OrderedDict[tuple[str, str, int], MemberSimulator] = OrderedDict()
-        # Protects `_open` and `_threads`.
+        # Protects what is open and the threads.
         self._lock = Lock()
         self._threads: ThreadPoolExecutor | None = None
+        self._waiting_threads: ThreadPoolExecutor | None = None
 
     # Wind files
 
-    def simulator(self, cycle: Cycle, member: int) -> Simulator:
+    def simulator(self, cycle: Cycle, member: int) -> MemberSimulator:
         """The simulator of a member, opened once and again when its file has changed."""
         key = (cycle.name, cycle.version, member)
         with self._lock:
             found = self._open.get(key)
             if found is not None:
                 self._open.move_to_end(key)
-        if found is not None and found.file.is_unchanged():
+        if found is not None and found.is_current():
             return found
         opened = MemberSimulator(self.cycles.open_member(cycle, member), self.ground)
         with self._lock:
@@ -223,6 +273,13 @@ class Orchestrator:
                 self._threads = ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="flights")
             return self._threads
 
+    def _waiting(self) -> ThreadPoolExecutor:
+        """Threads for members whose winds are being fetched."""
+        with self._lock:
+            if self._waiting_threads is None:
+                self._waiting_threads = ThreadPoolExecutor(_MEMBERS_AT_ONCE, thread_name_prefix="members")
+            return self._waiting_threads
+
     # Predictions
 
     def on_cycle(self, name: str | None, run: Callable[[Cycle], Result]) -> Result:
@@ -236,7 +293,7 @@ class Orchestrator:
         current = self.cycles.current()
         try:
             return run(current)
-        except (NotFoundError, UnavailableError, WindFileError):
+        except (NotFoundError, UnavailableError, WindFileError, ObjectChangedError):
             newer = self.cycles.refresh()
             if (newer.name, newer.version) == (current.name, current.version):
                 raise
@@ -278,8 +335,11 @@ class Orchestrator:
         if errors and self._is_gone(cycle):
             raise next(iter(errors.values()))
         profile, step = PROFILES[request.flight.profile], request.flight.step
+        # Who fetches waits most of the time, so that more of them than cores may be at it.
+        pool = self._pool() if all(simulator.is_whole for simulator in simulators.values()) else self._waiting()
+        watch = progress.fetching if progress is not None else None
         futures: dict[Future[Flights], int] = {
-            self._pool().submit(simulator.fly, launches, profile, step=step, paths=1): member
+            pool.submit(simulator.fly, launches, profile, step=step, paths=1, watch=watch): member
             for member, simulator in simulators.items()
         }
         flown: dict[int, Flights] = {}
@@ -311,20 +371,20 @@ class Orchestrator:
 
     def _open_all(
         self, cycle: Cycle, errors: dict[int, HabsimError], progress: Progress | None
-    ) -> dict[int, Simulator]:
-        simulators: dict[int, Simulator] = {}
-        sizes = {m.member: m.size for m in cycle.manifest.members} if cycle.manifest else {}
-        loaded = 0
-        opening = {member: self._pool().submit(self.simulator, cycle, member) for member in cycle.members}
+    ) -> dict[int, MemberSimulator]:
+        simulators: dict[int, MemberSimulator] = {}
+        pool = self._pool() if self.cycles.is_local else self._waiting()
+        opening = {member: pool.submit(self.simulator, cycle, member) for member in cycle.members}
         for member, future in opening.items():
             try:
                 simulators[member] = future.result()
-            except (WindFileError, NotFoundError) as error:
+            except HabsimError as error:
                 errors[member] = error
                 log.warning("member %d of cycle %s cannot be flown: %s", member, cycle.name, error.message)
-            loaded += sizes.get(member, 0)
-            if progress is not None:
-                progress.loading(loaded, sum(sizes.values()))
+            else:
+                if progress is not None and simulators[member].is_whole:
+                    size = simulators[member].file.identity.size
+                    progress.fetching(size, size)
         return simulators
 
     def _is_gone(self, cycle: Cycle) -> bool:

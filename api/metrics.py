@@ -31,12 +31,32 @@ class Metrics:
         )
         self.flights = Counter("habsim_flights", "Single flights predicted", registry=self.registry)
         self.ensembles = Counter("habsim_ensembles", "Ensembles answered", registry=self.registry)
+        self.refused_cycles = Counter(
+            "habsim_cycles_refused", "Cycles of the bucket that were refused", ["reason"], registry=self.registry
+        )
+        self.store_requests = Counter(
+            "habsim_store_requests", "Ranges read from the object store", registry=self.registry
+        )
+        self.store_bytes = Counter(
+            "habsim_store_bytes", "Bytes read from the object store by ranges", registry=self.registry
+        )
+        self.cache_files = Gauge(
+            "habsim_cache_files", "Wind files in the disk cache", multiprocess_mode="mostrecent", registry=self.registry
+        )
+        self.cache_bytes = Gauge(
+            "habsim_cache_bytes", "Bytes of the disk cache", multiprocess_mode="mostrecent", registry=self.registry
+        )
         self.cycle_start = Gauge(
             "habsim_cycle_start_seconds",
             "Start of the current cycle, Unix time",
             multiprocess_mode="mostrecent",
             registry=self.registry,
         )
+
+    def moved(self, size: int) -> None:
+        """Count a range of `size` bytes that was read from the object store."""
+        self.store_requests.inc()
+        self.store_bytes.inc(size)
 
     def watch(self, app: Flask) -> None:
         """Count and time every request of `app`."""

@@ -43,6 +43,9 @@ def metrics() -> Response:
         service.metrics.cycle_start.set(service.orchestrator.cycles.current().start)
     except UnavailableError:
         service.metrics.cycle_start.set(0)
+    files, size = service.disk_cache()
+    service.metrics.cache_files.set(files)
+    service.metrics.cache_bytes.set(size)
     body, content_type = service.metrics.render()
     return Response(body, content_type=content_type)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from flask import current_app
 from api.metrics import Metrics
 from gefs import Cycle
 from habsim.classes import Simulator
-from habsim.errors import BusyError, HabsimError, UnavailableError
+from habsim.errors import BucketError, BusyError, HabsimError, UnavailableError
+from housekeeping import Housekeeper
 from settings import Settings
 from simulate import Orchestrator
+from store.manifest import WIND_FILE
 
 EXTENSION = "habsim"
 
@@ -34,6 +35,7 @@ class Services:
     settings: Settings
     metrics: Metrics
     ground_version: str
+    housekeeper: Housekeeper
     streams: BoundedSemaphore
     ensembles: BoundedSemaphore
 
@@ -48,16 +50,12 @@ class Services:
 
     def disk_cache(self) -> tuple[int, int]:
         """Number and bytes of the wind files on the local disk: those of a local bucket, else those of the cache."""
-        settings = self.settings
-        folders = (settings.bucket_dir, settings.data_dir / "gefs")
-        files = [
-            entry
-            for folder in folders
-            if folder.is_dir()
-            for entry in os.scandir(folder)
-            if entry.name.endswith(".npz")
-        ]
-        return len(files), sum(entry.stat().st_size for entry in files)
+        cycles = self.orchestrator.cycles
+        if cycles.is_local:
+            sizes = [info.size for name, info in cycles.bucket.list().items() if WIND_FILE.fullmatch(name)]
+        else:
+            sizes = [entry.size for entry in cycles.cache.entries()]
+        return len(sizes), sum(sizes)
 
 
 def some_simulator(orchestrator: Orchestrator, cycle: Cycle) -> Simulator:
@@ -66,6 +64,8 @@ def some_simulator(orchestrator: Orchestrator, cycle: Cycle) -> Simulator:
     for member in cycle.members:
         try:
             return orchestrator.simulator(cycle, member)
+        except (BucketError, BusyError):
+            raise  # it would be no better for another member
         except HabsimError as error:
             problem = error.message
     raise UnavailableError(f"no member of cycle {cycle.name} can be flown: {problem}")

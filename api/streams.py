@@ -19,6 +19,7 @@ WAIT_FOR_REQUEST_SECONDS = 10.0
 LONGEST_SECONDS = 900.0
 ENDED = {"complete", "failed"}
 
+_HALF_WAY_BYTES = 100e6
 _END = 2 * 10**9  # the id of a last event
 _COUNTS = ("completed", "total", "ensemble_completed", "ensemble_total", "montecarlo_completed", "montecarlo_total")
 _LOST = {
@@ -89,7 +90,9 @@ def _event_number(state: dict[str, Any]) -> int:
     if state["status"] in ENDED:
         return _END
     if state["status"] == "loading":
-        return int(1000 * state.get("bytes_loaded", 0) / max(state.get("bytes_total", 0), 1))
+        # More may be asked for all the time: this grows with every byte, whatever comes after.
+        loaded = state.get("bytes_loaded", 0)
+        return int(9_999 * loaded / (loaded + _HALF_WAY_BYTES))
     return 10_000 + int(state["completed"])
 
 

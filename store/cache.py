@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import sharedfiles
-from habsim.errors import UnavailableError, WindFileError
+from habsim.errors import BucketError, UnavailableError, WindFileError
 from store import resident
 from store.bucket import ObjectInfo
 from store.manifest import WIND_FILE, ManifestMember
 from store.publish import sha256
-from store.ranges import RangeReader
-from store.resident import MAP, PART, ResidentFile, with_room
+from store.ranges import RangeReader, merged
+from store.resident import MAP, PART, ResidentFile, with_room, write_at
 from windfile import Identity, WindFile
 
 log = logging.getLogger(__name__)
@@ -56,6 +56,7 @@ class Entry:
 
     name: str
     path: Path
+    is_whole: bool
     used: float
     size: int
 
@@ -209,6 +210,32 @@ class DiskCache:
     def _lock(self, name: str) -> Path:
         return self.folder / f".{name}.lock"
 
+    def fetched(self, name: str) -> Path:
+        """The whole of an object that is no wind file and never leaves the cache, as it is in the bucket now.
+
+        Raises NotFoundError when the bucket has none. What was fetched before is used while the store does not answer.
+        """
+        path = self.folder / name
+        try:
+            info = self.reader.bucket.info(name)
+        except BucketError as error:
+            if not path.exists():
+                raise
+            log.warning("%s is used as it was fetched before: %s", name, error.message)
+            return path
+        token = f"version {info.version}"
+        if not path.exists() or not self.verified.has(name, Identity.of(path.stat()), token):
+            log.info("fetching %s, %.0f MB", name, info.size / 1e6)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with_room(lambda: self._fetch_whole(name, info, path), self.free_room, name)
+            self.verified.add(name, Identity.of(path.stat()), token)
+        return path
+
+    def _fetch_whole(self, name: str, info: ObjectInfo, path: Path) -> None:
+        with sharedfiles.replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
+            parts = merged([(0, info.size)])
+            self.reader.read(name, info.version, parts, lambda at, content: write_at(file.fileno(), at, content))
+
     # Completing
 
     def complete(self, published: Published, pace: Callable[[int], bool]) -> bool:
@@ -259,8 +286,9 @@ class DiskCache:
                 if WIND_FILE.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):
                         status = item.stat()
-                        used = self._used(name) if item.name != name else self.verified.used(name)
-                        found.append(Entry(name, Path(item.path), used, status.st_blocks * 512))
+                        is_whole = item.name == name
+                        used = self.verified.used(name) if is_whole else self._used(name)
+                        found.append(Entry(name, Path(item.path), is_whole, used, status.st_blocks * 512))
         return sorted(found, key=lambda entry: entry.used)
 
     def _used(self, name: str) -> float:

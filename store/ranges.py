@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 
 from store.bucket import Bucket
 
@@ -31,21 +30,14 @@ def merged(ranges: Sequence[Range]) -> list[Range]:
     ]
 
 
-@dataclass
-class Traffic:
-    """What has been read since the process began."""
-
-    requests: int = 0
-    bytes: int = 0
-
-
 class RangeReader:
     """Reads ranges of a bucket's objects with many connections. Safe for threads, and across a fork."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, moved: Callable[[int], None] = lambda size: None) -> None:
+        """`moved` is told the bytes of each range that has come, by any thread."""
         self.bucket = bucket
-        self.traffic = Traffic()
-        # Protects the pool and the traffic.
+        self._moved = moved
+        # Protects the pool.
         self._lock = threading.Lock()
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
@@ -58,9 +50,7 @@ class RangeReader:
 
         def one(offset: int, length: int) -> None:
             content = self.bucket.read_range(name, offset, length, version)
-            with self._lock:
-                self.traffic.requests += 1
-                self.traffic.bytes += length
+            self._moved(length)
             take(offset, content)
 
         if len(ranges) == 1:

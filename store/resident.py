@@ -303,10 +303,10 @@ def with_room(write: Callable[[], None], free_room: Callable[[], bool], name: st
             return
         except OSError as error:
             if error.errno not in _FULL:
-                raise UnavailableError(f"the winds of {name} cannot be kept on disk: {error.strerror}") from error
+                raise UnavailableError(f"{name} cannot be kept on disk: {error.strerror}") from error
             if not free_room():
                 raise UnavailableError(
-                    f"the disk has no room for the winds of {name}: free some, or lower HABSIM_CACHE_GB"
+                    f"the disk has no room for what is fetched of {name}: free some, or lower HABSIM_CACHE_GB"
                 ) from error
 
 
