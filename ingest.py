@@ -159,12 +159,15 @@ class Ingest:
                 return False
         return True
 
-    def newest_complete(self, members: tuple[int, ...], product: Product, now: float) -> str | None:
-        """The latest cycle at Unix time `now` that is complete, None when there is none of the last two days."""
+    def newest(self, members: tuple[int, ...], product: Product, now: float, bucket: Bucket | None) -> Order | None:
+        """The order of the latest cycle at Unix time `now` that the source has, or that is in the bucket already.
+
+        None when there is none of the last two days.
+        """
         for back in range(_CYCLES_BACK):
-            cycle = cycle_at(now - back * _CYCLE_SECONDS)
-            if self.is_complete(Order(cycle, members, product)):
-                return cycle
+            order = Order(cycle_at(now - back * _CYCLE_SECONDS), members, product)
+            if (bucket is not None and is_published(bucket, order)) or self.is_complete(order):
+                return order
         return None
 
     # --- A whole cycle
@@ -172,10 +175,14 @@ class Ingest:
     def publish(self, order: Order, bucket: Bucket) -> bool:
         """Fetch what is missing of a cycle and publish it; False when it is published already.
 
-        Raises WindFileError when the bucket has the cycle as another product or with fewer members.
+        A demo cycle in its place goes. Raises WindFileError when the bucket has the cycle as another product or with
+        fewer members.
         """
-        if _is_published(bucket, order):
+        if is_published(bucket, order):
             return False
+        with contextlib.suppress(NotFoundError):
+            if read_manifest(bucket, order.cycle).product == DEMO:
+                remove_cycle(bucket, order.cycle)
         folder = self._folder(order)
         publication = Publication(bucket, order.cycle, order.product.name)
         there = set(publication.resume())
@@ -347,17 +354,13 @@ class Ingest:
         return f"{kind}: {header}, m/s, {grid[0]} x {grid[1]} points, {len(content)} bytes"
 
 
-def _is_published(bucket: Bucket, order: Order) -> bool:
-    """Whether the bucket has the cycle as ordered; a demo in its place is removed.
-
-    Raises WindFileError when it has the cycle in another way.
-    """
+def is_published(bucket: Bucket, order: Order) -> bool:
+    """Whether the bucket has the cycle as ordered. Raises WindFileError when it has that forecast in another way."""
     try:
         manifest = read_manifest(bucket, order.cycle)
     except NotFoundError:
         return False
     if manifest.product == DEMO:
-        remove_cycle(bucket, order.cycle)
         return False
     if manifest.product == order.product.name and set(order.members) <= {m.member for m in manifest.members}:
         return True

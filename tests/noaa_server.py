@@ -30,7 +30,8 @@ class Fault:
 
     `kind`: `cut` and `reset` break the body in its middle, `short` and `long` send another length than was asked for,
     `shifted` other bytes, `whole` ignores the range, `busy` is 503 with `retry_after`, `moved` 302 to another page,
-    `missing` 404, `silent` sends nothing for `seconds`, `damaged` has wrong bytes, `replaced` has a new ETag from now on.
+    `missing` 404, `silent` sends nothing for `seconds`, `damaged` has wrong bytes, `replaced` has
+    a new ETag from now on.
     """
 
     kind: str
