@@ -322,7 +322,11 @@ class Cycles:
 
     def _file(self, published: Published) -> MemberFile:
         path = self.bucket.local_path(published.name)
-        return self.cache.open(published) if path is None else WindFile(path)
+        if path is None:
+            return self.cache.open(published)
+        if not path.exists():
+            raise NotFoundError(f"{published.name} is not in the bucket")
+        return WindFile(path)
 
     def _verify(self, file: WindFile, published: Published) -> None:
         assert published.member is not None

@@ -374,6 +374,8 @@ class Orchestrator:
     ) -> dict[int, MemberSimulator]:
         simulators: dict[int, MemberSimulator] = {}
         pool = self._pool() if self.cycles.is_local else self._waiting()
+        if progress is not None and self.cycles.is_local and cycle.manifest is not None:
+            progress.fetching(sum(m.size for m in cycle.manifest.members), 0)
         opening = {member: pool.submit(self.simulator, cycle, member) for member in cycle.members}
         for member, future in opening.items():
             try:
@@ -382,9 +384,8 @@ class Orchestrator:
                 errors[member] = error
                 log.warning("member %d of cycle %s cannot be flown: %s", member, cycle.name, error.message)
             else:
-                if progress is not None and simulators[member].is_whole:
-                    size = simulators[member].file.identity.size
-                    progress.fetching(size, size)
+                if progress is not None and self.cycles.is_local:
+                    progress.fetching(0, simulators[member].file.identity.size)
         return simulators
 
     def _is_gone(self, cycle: Cycle) -> bool:

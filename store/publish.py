@@ -60,6 +60,7 @@ class Publication:
         # A manifest of one member for each that is in the bucket.
         self._notes: dict[int, Manifest] = {}
         self._first: Axes | None = None
+        self._noted: set[int] = set()
 
     def resume(self) -> tuple[int, ...]:
         """Take over what an earlier publication of this cycle and product has put; returns these members."""
@@ -74,6 +75,7 @@ class Publication:
                         objects[name].size,
                     ):
                         self._notes[member.member] = note
+                        self._noted.add(member.member)
                         self._first = Axes(note.interval_seconds, member.shape[3], note.levels)
         return tuple(sorted(self._notes))
 
@@ -87,6 +89,7 @@ class Publication:
         self._bucket.delete(_note_name(name))
         self._bucket.put(name, path)
         self._bucket.write(_note_name(name), note.to_json())
+        self._noted.add(member)
 
     def examine(self, member: int, path: Path) -> Manifest:
         """What the manifest will say of a wind file. Raises WindFileError when it does not belong with the others."""
@@ -117,7 +120,7 @@ class Publication:
         manifest = dataclasses.replace(notes[0], members=tuple(note.members[0] for note in notes))
         self._bucket.write(f"{self._cycle}.json", manifest.to_json())
         is_current = make_current(self._bucket, self._cycle)
-        for member in self._notes:
+        for member in self._noted:
             self._bucket.delete(_note_name(wind_file_name(self._cycle, member)))
         log.info("cycle %s published with %d members (%s)", self._cycle, len(notes), self._product)
         return is_current

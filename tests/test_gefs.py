@@ -18,12 +18,13 @@ import pytest
 
 import gefs
 import sharedfiles
-from gefs import Cycle, Cycles
+from gefs import Cycle, Cycles, Remote
 from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
+from store import cache
 from store import publish as publishing
 from store.bucket import Bucket, LocalBucket, ObjectInfo
 from store.manifest import Manifest, ManifestMember, cycle_at, cycle_start, read_manifest, wind_file_name
-from store.publish import remove_cycle
+from store.publish import Publication, remove_cycle
 from tests import faults
 from tests.worlds import file_in, make_bucket, sample, uniform, write_field
 from windfile import WindFile
@@ -163,6 +164,10 @@ class Watched(LocalBucket):
         self.calls.append(("write", name))
         super().write(name, content)
 
+    def write_if(self, name: str, content: bytes, version: str | None) -> bool:
+        self.calls.append(("write", name))
+        return super().write_if(name, content, version)
+
     def delete(self, name: str) -> None:
         self.calls.append(("delete", name))
         super().delete(name)
@@ -184,7 +189,7 @@ def data(tmp_path: Path) -> Path:
 
 def test_members_are_published_before_the_manifest_and_the_name_last(bucket: Watched, tmp_path: Path) -> None:
     publish(bucket, tmp_path, members=3)
-    assert bucket.calls == [
+    assert [call for call in bucket.calls if call[0] != "read"] == [
         ("put", "2026111900_00.npz"),
         ("put", "2026111900_01.npz"),
         ("put", "2026111900_02.npz"),
@@ -251,6 +256,10 @@ class Failing(Watched):
     def write(self, name: str, content: bytes) -> None:
         self._fail(name)
         super().write(name, content)
+
+    def write_if(self, name: str, content: bytes, version: str | None) -> bool:
+        self._fail(name)
+        return super().write_if(name, content, version)
 
     def _fail(self, name: str) -> None:
         if name == self.last:
@@ -386,11 +395,11 @@ def test_version_is_of_the_manifest_that_was_read(bucket: Watched, tmp_path: Pat
     first = cycles.current()
 
     class Racing(Watched):
-        def info(self, name: str) -> ObjectInfo:
+        def list(self, prefix: str = "") -> dict[str, ObjectInfo]:
             if not made_again:
-                made_again.append(name)
+                made_again.append(prefix)
                 publish(LocalBucket(self.root), tmp_path, wind=20.0)
-            return super().info(name)
+            return super().list(prefix)
 
     made_again: list[str] = []
     cycles.bucket = Racing(bucket.root)
@@ -447,14 +456,65 @@ def test_refresh_switches_at_once_and_is_logged(
     assert (data / "currgefs.txt").read_bytes().startswith(b"2026111906\n")
 
 
-def test_bucket_may_go_back_to_an_earlier_cycle(bucket: Watched, tmp_path: Path, data: Path) -> None:
+def test_older_cycle_is_refused_while_the_later_one_is_there(
+    bucket: Watched, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     publish(bucket, tmp_path)
     publish(bucket, tmp_path, SECOND)
-    cycles = Cycles(bucket, data)
+    refused: list[str] = []
+    cycles = Cycles(bucket, data, remote=Remote(refused=refused.append))
     assert cycles.current().name == SECOND
     bucket.write("whichgefs", f"{FIRST}\n".encode())
+    assert cycles.refresh().name == SECOND
+    assert refused == ["older"]
+    assert "the bucket names cycle 2026111900, which is older: 2026111906 stays" in caplog.text
+    remove_cycle(bucket, SECOND)
     assert cycles.refresh().name == FIRST
     assert cycles.current().name == FIRST
+    assert refused == ["older"]
+
+
+def test_forecast_takes_the_place_of_a_later_demo(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publishing.publish(bucket, SECOND, made(tmp_path / "making", SECOND), "demo")
+    cycles = Cycles(bucket, data)
+    assert cycles.current().name == SECOND
+    publish(bucket, tmp_path, FIRST)
+    assert bucket.read("whichgefs") == FIRST.encode()
+    assert cycles.refresh().name == FIRST
+
+
+def test_publishing_an_earlier_forecast_leaves_the_later_one_current(
+    bucket: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(bucket, tmp_path, SECOND)
+    assert not publishing.publish(bucket, FIRST, made(tmp_path / "making", FIRST), "test")
+    assert bucket.read("whichgefs") == SECOND.encode()
+    assert f"{FIRST}.json" in bucket.list()
+    assert "cycle 2026111900 is published, but the later 2026111906 stays current" in caplog.text
+
+
+def test_publication_goes_on_where_another_was_stopped(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    files = made(tmp_path / "making", members=3)
+    first = Publication(bucket, FIRST, "test")
+    first.add(0, files[0])
+    first.add(2, files[2])
+    assert not any(path.exists() for path in (files[0], files[2]))
+    with pytest.raises(NotFoundError):
+        Cycles(bucket, data).cycle(FIRST)
+    assert Publication(bucket, FIRST, "other").resume() == ()
+    faults.truncate_in_place(bucket.local_path(f"{FIRST}_02.npz"), 3000)
+    again = Publication(bucket, FIRST, "test")
+    assert again.resume() == (0,)
+    again.add(1, files[1])
+    with pytest.raises(WindFileError, match="has other levels"):
+        again.add(2, made(tmp_path / "other", levels=[300.0, 500.0, 850.0], members=3)[2])
+    again.add(2, made(tmp_path / "again", members=3)[2])
+    assert again.finish()
+    assert list(bucket.list()) == [f"{FIRST}.json", *(f"{FIRST}_0{m}.npz" for m in range(3)), "whichgefs"]
+    cycles = Cycles(bucket, data)
+    assert cycles.current().members == (0, 1, 2)
+    for member in range(3):
+        assert float(cycles.open_member(cycles.current(), member).winds.data[0, 0, 0, 0, 0]) == 10.0 + member
 
 
 def test_what_one_process_finds_all_fly_on(bucket: Watched, tmp_path: Path, data: Path) -> None:
@@ -471,7 +531,8 @@ def test_what_one_process_finds_all_fly_on(bucket: Watched, tmp_path: Path, data
 CURRENT = """
 import sys
 from pathlib import Path
-from gefs import Cycles, LocalBucket
+from gefs import Cycles
+from store.bucket import LocalBucket
 cycles = Cycles(LocalBucket(Path(sys.argv[1])), Path(sys.argv[2]), refresh_seconds=1e9)
 before = cycles.current()
 print(before.name, flush=True)
@@ -635,7 +696,7 @@ def hashes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(path.name)
         return sha256(path)
 
-    monkeypatch.setattr(gefs, "_sha256", noted)
+    monkeypatch.setattr(gefs, "sha256", noted)
     return found
 
 
@@ -719,7 +780,7 @@ def test_file_that_is_replaced_while_it_is_verified_is_refused(
         faults.replace_by_rename(path, same)
         return sha256(at)
 
-    monkeypatch.setattr(gefs, "_sha256", replaced_before)
+    monkeypatch.setattr(gefs, "sha256", replaced_before)
     with pytest.raises(WindFileError, match="was replaced while it was read"):
         cycles.open_member(cycle, 1)
 
@@ -727,7 +788,7 @@ def test_file_that_is_replaced_while_it_is_verified_is_refused(
         path.unlink()
         return sha256(at)
 
-    monkeypatch.setattr(gefs, "_sha256", removed_before)
+    monkeypatch.setattr(gefs, "sha256", removed_before)
     with pytest.raises(WindFileError, match="cannot be read: No such file"):
         cycles.open_member(cycle, 1)
 
@@ -816,7 +877,7 @@ def test_two_that_remove_one_cycle_do_not_disturb_each_other(bucket: Watched, tm
 
 
 def test_records_of_verified_files_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(gefs, "_KEPT_RECORDS", 2)
+    monkeypatch.setattr(cache, "_KEPT_RECORDS", 2)
     cycles = gefs.Cycles(make_bucket(tmp_path / "bucket", members=4), tmp_path / "data")
     for member in range(4):
         cycles.open_member(cycles.current(), member)

@@ -300,8 +300,9 @@ def not_more(now: dict[int, tuple[int, int]], before: dict[int, tuple[int, int]]
 class TestCycles:
     def test_while_cycles_change_every_answer_is_of_one_of_them(self, tmp_path: Path) -> None:
         winds = {CYCLE: (10.0, 1.0, 5.0), LATER: (-20.0, -1.0, -8.0)}  # eastward, more for each member, northward
-        bucket = make_bucket(tmp_path / "bucket", members=2)
-        publish_uniform(bucket, LATER, [(-20.0, -8.0), (-21.0, -8.0)])
+        # Demos: from a forecast there is no way back to an older one.
+        bucket = make_bucket(tmp_path / "bucket", members=2, product="demo")
+        publish_uniform(bucket, LATER, [(-20.0, -8.0), (-21.0, -8.0)], product="demo")
         stop, count = Event(), 0
         with serving(tmp_path, HABSIM_REFRESH_SECONDS="1") as server, ThreadPoolExecutor(3) as pool:
             asking = [pool.submit(self.ask_until, server, stop, winds, offset) for offset in (0, 20, 40)]
@@ -347,7 +348,7 @@ class TestCycles:
         assert distance(lat, lon, *place) < 5.0
 
 
-def publish_uniform(bucket: LocalBucket, cycle: str, winds: list[tuple[float, float]]) -> None:
+def publish_uniform(bucket: LocalBucket, cycle: str, winds: list[tuple[float, float]], product: str = "test") -> None:
     """Publish a cycle whose member m blows `winds[m]` m/s everywhere."""
     work = bucket.root / "making"
     work.mkdir()
@@ -355,7 +356,7 @@ def publish_uniform(bucket: LocalBucket, cycle: str, winds: list[tuple[float, fl
     for member, (u, v) in enumerate(winds):
         field = sample(uniform(u, v), start=cycle_start(cycle), degrees=10.0)
         files[member] = write_field(work / wind_file_name(cycle, member), field)
-    publish(bucket, cycle, files, "test")
+    publish(bucket, cycle, files, product)
     work.rmdir()
 
 

@@ -453,7 +453,7 @@ folder, mode = Path(sys.argv[1]), sys.argv[2]
 orchestrator, computation = orchestrator_of(folder, max_ensembles=1), Computation(folder)
 class Slow:
     def __call__(self, progress):
-        progress.loading(1, 3)
+        progress.fetching(3, 1)
         print("computing", flush=True)
         time.sleep(0.3 if mode == "short" else 600)
         return computation(progress)
@@ -617,17 +617,17 @@ def test_progress_of_an_ensemble_from_its_begin_to_its_end(
     run = lambda progress: digest(orchestrator.ensemble(ENSEMBLE, cycle, progress)).encode()  # noqa: E731
     orchestrator.runs.once("a", "key", 3, 6, run)
     statuses = [state["status"] for state in every_write]
-    assert statuses == ["loading"] * 4 + ["simulating"] * 3 + ["complete"]
+    assert statuses == ["loading"] * 5 + ["simulating"] * 3 + ["complete"]
     assert all((s["total"], s["ensemble_total"], s["montecarlo_total"]) == (21, 3, 18) for s in every_write)
-    loaded = [(state["bytes_loaded"], state["bytes_total"]) for state in every_write[1:4]]
+    loaded = [(state["bytes_loaded"], state["bytes_total"]) for state in every_write[1:5]]
     assert cycle.manifest is not None
     sizes = [member.size for member in cycle.manifest.members]
-    assert loaded == [(sum(sizes[: n + 1]), sum(sizes)) for n in range(3)]
-    assert [s["completed"] for s in every_write] == [0, 0, 0, 0, 7, 14, 21, 21]
-    assert [s["ensemble_completed"] for s in every_write[4:]] == [1, 2, 3, 3]
-    assert [s["montecarlo_completed"] for s in every_write[4:]] == [6, 12, 18, 18]
+    assert loaded == [(sum(sizes[:n]), sum(sizes)) for n in range(4)]
+    assert [s["completed"] for s in every_write] == [0, 0, 0, 0, 0, 7, 14, 21, 21]
+    assert [s["ensemble_completed"] for s in every_write[5:]] == [1, 2, 3, 3]
+    assert [s["montecarlo_completed"] for s in every_write[5:]] == [6, 12, 18, 18]
     # 100 is for an answer that is there.
-    assert [s["percentage"] for s in every_write] == [0, 0, 0, 0, 33, 66, 99, 100]
+    assert [s["percentage"] for s in every_write] == [0, 0, 0, 0, 0, 33, 66, 99, 100]
 
 
 def test_progress_shows_on_every_worker(orchestrator: Orchestrator, tmp_path: Path, computation: Computation) -> None:
@@ -849,9 +849,9 @@ class SwitchesAfter(Progress):
         super().__init__(path, "run", 3, 6)
         self._step, self._switch, self._done = step, switch, False
 
-    def loading(self, loaded: int, total: int) -> None:
-        super().loading(loaded, total)
-        self._at("loaded" if loaded == total else "")
+    def fetching(self, asked: int, come: int) -> None:
+        super().fetching(asked, come)
+        self._at("loaded" if self.state["bytes_loaded"] == self.state["bytes_total"] else "")
 
     def flown(self, perturbations: int) -> None:
         super().flown(perturbations)
@@ -940,7 +940,7 @@ def test_request_is_not_tried_again_on_the_same_cycle(orchestrator: Orchestrator
 
 def test_answers_never_mix_two_cycles(orchestrator: Orchestrator, tmp_path: Path) -> None:
     """Ensembles in threads while cycles come and go: each answer is whole, and of the cycle that it names."""
-    winds = {FIRST: 10.0, SECOND: 30.0, "2026111818": 50.0, "2026111812": 70.0}
+    winds = {"2026111812": 70.0, "2026111818": 50.0, FIRST: 20.0, SECOND: 30.0}
     seen: set[str] = set()
     stop = threading.Event()
 
@@ -955,6 +955,10 @@ def test_answers_never_mix_two_cycles(orchestrator: Orchestrator, tmp_path: Path
         return count
 
     bucket = LocalBucket(tmp_path / "bucket")
+    old, *later = winds
+    remove_cycle(bucket, FIRST)
+    publish(tmp_path, old, wind=winds[old])
+    orchestrator.cycles.refresh()
     with ThreadPoolExecutor(3) as pool:
         threads = [pool.submit(ask) for _ in range(3)]
 
@@ -962,8 +966,7 @@ def test_answers_never_mix_two_cycles(orchestrator: Orchestrator, tmp_path: Path
             faults.wait_until(lambda: cycle in seen or any(t.done() for t in threads), "an answer")
 
         try:
-            old = FIRST
-            for new in (SECOND, "2026111818", "2026111812"):
+            for new in later:
                 wait_for(old)
                 publish(tmp_path, new, wind=winds[new])
                 orchestrator.cycles.refresh()

@@ -1,0 +1,55 @@
+"""A bucket that is not on this machine's disk, as far as its users can tell, and what is done with it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from habsim.errors import BucketError
+from store.bucket import LocalBucket, ObjectInfo
+
+
+class Elsewhere(LocalBucket):
+    """The bucket in a folder, read as one on S3 is. `ranges` are those that were read: (name, offset, length).
+
+    `before` is called with them first, from any thread; `silent` makes every call fail as a store that does not answer.
+    """
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.ranges: list[tuple[str, int, int]] = []
+        self.before: Callable[[str, int, int], None] = lambda name, offset, length: None
+        self.silent = False
+        self._lock = threading.Lock()
+
+    def local_path(self, name: str) -> None:  # type: ignore[override]
+        return None
+
+    def list(self, prefix: str = "") -> dict[str, ObjectInfo]:
+        self._answer()
+        return super().list(prefix)
+
+    def info(self, name: str) -> ObjectInfo:
+        self._answer()
+        return super().info(name)
+
+    def read(self, name: str) -> bytes:
+        self._answer()
+        return super().read(name)
+
+    def read_range(self, name: str, offset: int, length: int, version: str) -> bytes:
+        self._answer()
+        with self._lock:
+            self.ranges.append((name, offset, length))
+        self.before(name, offset, length)
+        return super().read_range(name, offset, length, version)
+
+    def moved(self) -> int:
+        """Bytes that were read by ranges."""
+        with self._lock:
+            return sum(length for _, _, length in self.ranges)
+
+    def _answer(self) -> None:
+        if self.silent:
+            raise BucketError("the store does not answer")
