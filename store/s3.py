@@ -108,7 +108,8 @@ class S3Bucket:
         if (settings.aws_access_key_id is None) != (settings.aws_secret_access_key is None):
             raise BucketError("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
         self.name = settings.s3_bucket_name
-        self.endpoint = settings.s3_endpoint_url or f"s3.{settings.aws_region}.amazonaws.com"
+        # Named always: boto3 would sign addresses of AWS for a host that knows new buckets in one region only.
+        self.endpoint = settings.s3_endpoint_url or f"https://s3.{settings.aws_region}.amazonaws.com"
         self._settings = settings
         self._patience = patience or Patience()
         self._clock, self._sleep = clock, sleep
@@ -133,6 +134,11 @@ class S3Bucket:
     def info(self, name: str) -> ObjectInfo:
         answer = self._ask(name, "head_object", Key=check_name(name))
         return ObjectInfo(answer["ContentLength"], _version(answer["ETag"]))
+
+    def _found(self, name: str) -> ObjectInfo | None:
+        with contextlib.suppress(NotFoundError):
+            return self.info(name)
+        return None
 
     def read(self, name: str) -> bytes:
         check_name(name)
@@ -195,10 +201,8 @@ class S3Bucket:
 
     def write_if(self, name: str, content: bytes, version: str | None) -> bool:
         check_name(name)
-        found = None
-        with contextlib.suppress(NotFoundError):
-            found = self.info(name).version
-        if found != version:
+        found = self._found(name)
+        if (found.version if found else None) != version:
             return False
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
         attempts = 0
@@ -216,8 +220,9 @@ class S3Bucket:
         return True
 
     def delete(self, name: str) -> None:
+        check_name(name)
         with contextlib.suppress(NotFoundError):
-            self._ask(check_name(name), "delete_object", Key=name)
+            self._ask(name, "delete_object", Key=name)
 
     # --- Calls
 
@@ -328,7 +333,7 @@ class S3Bucket:
 
     def _connect(self) -> _Store:
         with self._our_errors("the client"):
-            return _Store(self._settings, self._patience, self._clock, lambda: self._limits.now)
+            return _Store(self.endpoint, self._settings, self._patience, self._clock, lambda: self._limits.now)
 
     # --- Reading
 
@@ -401,6 +406,7 @@ class S3Bucket:
 
     def _put_parts(self, name: str, file: int, size: int) -> None:
         """Upload an open file in parts; they become the object when all are there, or are thrown away."""
+        replaced = self._found(name)
         upload = self._ask(name, "create_multipart_upload", Key=name)["UploadId"]
         offsets = range(0, size, PART_BYTES)
         try:
@@ -410,10 +416,10 @@ class S3Bucket:
                         pool.submit(self._put_part, name, upload, number, file, offset)
                         for number, offset in enumerate(offsets, 1)
                     ]
-                    parts = [part.result() for part in uploads]
+                    etags = [part.result() for part in uploads]
                 finally:
                     pool.shutdown(wait=True, cancel_futures=True)
-            self._complete(name, upload, parts)
+            self._complete(name, upload, etags, size, replaced.version if replaced else None)
         except BaseException:
             try:
                 self._ask(name, "abort_multipart_upload", Key=name, UploadId=upload)
@@ -421,9 +427,8 @@ class S3Bucket:
                 log.warning("upload %s of %s is left unfinished in %s: %s", upload, name, self, error)
             raise
 
-    def _put_part(self, name: str, upload: str, number: int, file: int, offset: int) -> tuple[str, bytes]:
+    def _put_part(self, name: str, upload: str, number: int, file: int, offset: int) -> str:
         content = os.pread(file, PART_BYTES, offset)
-        digest = hashlib.md5(content, usedforsecurity=False).digest()
         answer = self._within_budget(
             f"part {number} of {name}",
             lambda store, _: self._boto(
@@ -433,15 +438,17 @@ class S3Bucket:
                 UploadId=upload,
                 PartNumber=number,
                 Body=content,
-                ContentMD5=base64.b64encode(digest).decode(),
+                ContentMD5=_md5(content),
             ),
             moved=len(content),
             writes=True,
         )
-        return answer["ETag"], digest
+        etag: str = answer["ETag"]
+        return etag
 
-    def _complete(self, name: str, upload: str, parts: Sequence[tuple[str, bytes]]) -> None:
-        listed = [{"PartNumber": number, "ETag": etag} for number, (etag, _) in enumerate(parts, 1)]
+    def _complete(self, name: str, upload: str, etags: Sequence[str], size: int, replaced: str | None) -> None:
+        """Make the parts the object, in the place of the version `replaced`."""
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in enumerate(etags, 1)]
         try:
             self._within_budget(
                 name,
@@ -450,16 +457,16 @@ class S3Bucket:
                     store.client.complete_multipart_upload,
                     Key=name,
                     UploadId=upload,
-                    MultipartUpload={"Parts": listed},
+                    MultipartUpload={"Parts": parts},
                 ),
                 writes=True,
                 seconds=_COMPLETE_SECONDS,
             )
         except NotFoundError:
             # The upload is complete already when only the answer to an earlier attempt was lost.
-            whole = hashlib.md5(b"".join(digest for _, digest in parts), usedforsecurity=False).hexdigest()
-            if self.info(name).version != f"{whole}-{len(parts)}":
-                raise BucketError(f"{name} at {self.endpoint}: its upload was dropped by the store") from None
+            found = self._found(name)
+            if found is None or found.size != size or found.version == replaced:
+                raise BucketError(f"{name} at {self.endpoint}: the store has dropped its upload") from None
 
 
 class _Process:
@@ -482,6 +489,7 @@ class _Store:
 
     def __init__(
         self,
+        endpoint: str,
         settings: Settings,
         patience: Patience,
         clock: Callable[[], float],
@@ -492,18 +500,15 @@ class _Store:
         self._patience, self._clock, self._limits = patience, clock, limits
         core = botocore.session.Session()
         session = boto3.session.Session(botocore_session=core)
-        endpoint, key, secret, token = (
-            settings.s3_endpoint_url,
-            settings.aws_access_key_id,
-            settings.aws_secret_access_key,
-            settings.aws_session_token,
-        )
-        host = urllib3.util.parse_url(endpoint or "https://amazonaws.com").host or ""
+        secret, token = settings.aws_secret_access_key, settings.aws_session_token
+        host = urllib3.util.parse_url(endpoint).host or ""
+        # A host name with the bucket's dots would fit no certificate.
+        has_own_host = "amazonaws.com" in host and "." not in (settings.s3_bucket_name or "")
         self.client = session.client(
             "s3",
             endpoint_url=endpoint,
             region_name=settings.aws_region,
-            aws_access_key_id=key,
+            aws_access_key_id=settings.aws_access_key_id,
             aws_secret_access_key=secret.get_secret_value() if secret else None,
             aws_session_token=token.get_secret_value() if token else None,
             config=Config(
@@ -514,15 +519,14 @@ class _Store:
                 max_pool_connections=CONNECTIONS,
                 tcp_keepalive=True,
                 signature_version="s3v4",
-                # Other stores know neither the newer checksums nor names of buckets as hosts.
+                # Other stores know neither the newer checksums nor a host for each bucket.
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
-                s3={"addressing_style": "auto" if host.endswith("amazonaws.com") else "path"},
-                ignore_configured_endpoint_urls=True,
+                s3={"addressing_style": "virtual" if has_own_host else "path"},
             ),
         )
         self.client.meta.events.register("before-send.s3", self._send_for_boto)
-        self._pools = _connections(self.client.meta.endpoint_url, core.get_config_variable("ca_bundle"))
+        self._pools = _connections(endpoint, core.get_config_variable("ca_bundle"))
 
     def send(
         self, method: str, url: str, headers: dict[str, Any], body: bytes | None, limits: _Limits
@@ -555,7 +559,9 @@ class _Store:
     def _send_for_boto(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         """Sends what boto3 has built and signed. Its own session is not asked when there is an answer here."""
         limits = self._limits()
-        response = self.send(request.method, request.url, dict(request.headers.items()), request.body, limits)
+        # The body follows at once, so the server must not be asked for leave.
+        headers = {name: value for name, value in request.headers.items() if name != "Expect"}
+        response = self.send(request.method, request.url, headers, request.body, limits)
         try:
             body = _read(response, None, self._clock, limits)
         finally:
