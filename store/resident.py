@@ -47,6 +47,11 @@ Indices = npt.NDArray[np.intp]
 Watch = Callable[[int, int], None]  # is told of bytes that were asked for, and of bytes that have come
 
 
+def tile_columns(winds: WindField) -> int:
+    """How many columns a tile has: the least power of two whose winds are worth a request."""
+    return 1 << (-(-TILE_BYTES // int(winds.data[0, 0].nbytes)) - 1).bit_length()
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where the winds lie in a wind file: `arrays` are offset and bytes of a column of each of its arrays."""
@@ -57,12 +62,10 @@ class Layout:
     arrays: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, winds: WindField, mapped: mmap.mmap) -> Layout:
+    def of(cls, winds: WindField, mapped: mmap.mmap, tile_columns: int) -> Layout:
         start = np.frombuffer(mapped, np.uint8).ctypes.data
         arrays = [array for array in (winds.data, winds.height) if array is not None]
         rows, columns = winds.data.shape[:2]
-        per_column = winds.data[0, 0].nbytes
-        tile_columns = 1 << max(0, (TILE_BYTES // per_column - 1).bit_length())
         placed = tuple((array.ctypes.data - start, array[0, 0].nbytes) for array in arrays)
         return cls(rows, columns, tile_columns, placed)
 
@@ -140,7 +143,7 @@ class ResidentFile(MappedFile):
         if (head.inode, head.size, head.boot) != (self.identity.inode, self.identity.size, boot_id()):
             raise WindFileError(f"the map beside {self.path.name} is of another file")
         winds, self.source = read_arrays(self.mapped, name)
-        layout = Layout.of(winds, self.mapped)
+        layout = Layout.of(winds, self.mapped, head.layout.tile_columns)
         if layout != head.layout or self._map.identity.size != _HEADER_BYTES + layout.tiles:
             raise WindFileError(f"the map beside {self.path.name} is of another layout")
         self._present = np.frombuffer(self._map.mapped, np.uint8, offset=_HEADER_BYTES)
@@ -211,7 +214,7 @@ def create(folder: Path, name: str, info: ObjectInfo, token: str, reader: RangeR
         frame.fetch_directory()
         file = MappedFile(temporary)
         winds, _ = read_arrays(file.mapped, name)
-        layout = Layout.of(winds, file.mapped)
+        layout = Layout.of(winds, file.mapped, tile_columns(winds))
         outside = layout.outside(info.size)
         if sum(length for _, length in outside) > _LONGEST_FRAME:
             raise WindFileError(
@@ -238,6 +241,8 @@ class _Frame(io.RawIOBase):
     def fetch_directory(self) -> None:
         """Fetch all that tells where the arrays are. Raises WindFileError when the object is no zip."""
         size = self._info.size
+        if size == 0:
+            raise WindFileError(f"{self._name} is empty")
         self.fetch([(0, min(_BLOCK_BYTES, size)), (max(0, size - _BLOCK_BYTES), min(_BLOCK_BYTES, size))])
         try:
             with zipfile.ZipFile(self) as archive:
