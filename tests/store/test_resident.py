@@ -44,7 +44,7 @@ def waves(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> tuple[npt
 
 
 def heights(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
-    level = np.asarray(altitude(pressure))
+    level: Floats = np.asarray(altitude(pressure))
     return level + 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
 
 
