@@ -23,7 +23,7 @@ LEVELS_A = (10, 50, 100, 200, 250, 300, 400, 500, 700, 850, 925, 1000)
 LEVELS_B = (1, 2, 3, 5, 7, 20, 30, 70, 150, 350, 450, 550, 600, 650, 750, 800, 900, 950, 975)
 _LEVEL = re.compile(r"(\d+(?:\.\d+)?) mb")
 _STEP = re.compile(r"(\d+) hour fcst")
-_LINE_FIELDS = 6
+_LINE_FIELDS = 7  # number, first byte, run, variable, level, time, member
 _NAMED = 5  # fields named in a message
 
 Wanted = tuple[str, float]  # variable, level in hPa

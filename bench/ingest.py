@@ -5,14 +5,12 @@ A few fields are encoded as NCEP packs its own, and every message of the cycle i
 
 from __future__ import annotations
 
-import functools
 import multiprocessing
 import multiprocessing.connection
 import os
 import re
 import struct
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -220,6 +218,30 @@ class _Layout:
     entries: tuple[tuple[str, str, int], ...]  # variable, level, first byte
 
 
+@dataclass(frozen=True)
+class _File:
+    """The file of a member and step: that of member 0 and step 0 with other headers, made as it is read."""
+
+    layout: _Layout
+    member: int
+    step: int
+
+    def __len__(self) -> int:
+        return len(self.layout.content)
+
+    def __getitem__(self, part: slice, /) -> bytes:
+        first, last, _ = part.indices(len(self))
+        content = bytearray(memoryview(self.layout.content)[first:last])
+        kind = gribs.PERTURBED if self.member else gribs.CONTROL
+        for section in self.layout.sections:
+            start = section - first
+            if start >= 0 and start + 36 <= len(content):
+                # Template 4.1: octets 19-22 are the step, 35 the type of the member, 36 its number.
+                content[start + 18 : start + 22] = self.step.to_bytes(4, "big")
+                content[start + 34 : start + 36] = bytes((kind, self.member))
+        return bytes(content)
+
+
 def _layout(kind: str) -> _Layout:
     templates = {variable: Template(variable) for variable in ("UGRD", "VGRD", "HGT")}
     content, sections, entries = bytearray(), [], []
@@ -250,28 +272,16 @@ def _layout(kind: str) -> _Layout:
 def _serve(pipe: multiprocessing.connection.Connection[object, object]) -> None:
     layouts = {kind: _layout(kind) for kind in FULL.kinds}
 
-    @functools.lru_cache(maxsize=12)
-    def made(run: str, kind: str, step: int) -> bytes:
-        layout, member = layouts[kind], 0 if run == "c00" else int(run[1:])
-        content = bytearray(layout.content)
-        for start in layout.sections:  # template 4.1: octets 19-22 step, 35 type of member, 36 its number
-            content[start + 18 : start + 22] = step.to_bytes(4, "big")
-            content[start + 34 : start + 36] = bytes((gribs.PERTURBED if member else gribs.CONTROL, member))
-        return bytes(content)
-
-    making = threading.Lock()
-
-    def content(path: str) -> bytes | None:
+    def content(path: str) -> noaa_server.Bytes | None:
         match = re.search(r"/ge(c00|p\d\d)\.t..z\.(pgrb2[ab])\.0p50\.f(\d{3})(\.idx)?$", path)
         if match is None:
             return None
-        run, kind, step = match[1], match[2], int(match[3])
+        layout, member, step = layouts[match[2]], 0 if match[1] == "c00" else int(match[1][1:]), int(match[3])
         if match[4]:
             when = f"{step} hour fcst" if step else "anl"
-            lines = enumerate(layouts[kind].entries, 1)
+            lines = enumerate(layout.entries, 1)
             return "".join(f"{i}:{at}:d={CYCLE}:{name}:{level}:{when}:ENS\n" for i, (name, level, at) in lines).encode()
-        with making:
-            return made(run, kind, step)
+        return _File(layout, member, step)
 
     with noaa_server.NoaaServer(content) as server:
         pipe.send(server.base)

@@ -13,15 +13,26 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from noaa import Product, Source
 from tests import gribs
 
+_SLOW_PIECES = 10
 CYCLE = "2026072400"  # that of `gribs.RUN`
-Content = Callable[[str], bytes | None]  # the bytes of a path, None where there is no file
+
+
+class Bytes(Protocol):
+    """What is served of a file: `bytes`, or whatever can be measured and cut like them."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> bytes: ...
+
+
+Content = Callable[[str], Bytes | None]  # the file of a path, None where there is none
 
 
 @dataclass
@@ -30,7 +41,8 @@ class Fault:
 
     `kind`: `cut` and `reset` break the body in its middle, `short` and `long` send another length than was asked for,
     `shifted` other bytes, `whole` ignores the range, `busy` is 503 with `retry_after`, `moved` 302 to another page,
-    `missing` 404, `silent` sends nothing for `seconds`, `damaged` has wrong bytes, `replaced` has
+    `missing` 404, `silent` sends nothing for `seconds`, `slow` takes as
+    long for the body, `damaged` has a wrong byte, `replaced` has
     a new ETag from now on.
     """
 
@@ -61,6 +73,7 @@ class NoaaServer:
         self.content = content
         self.faults: list[Fault] = []
         self.asked: list[Asked] = []
+        self.files: dict[str, bytes] = {}
         self.generation: dict[str, int] = {}
         self.lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
@@ -149,39 +162,54 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, body = 206, content[first : last + 1]
             shift = 16 if kind == "shifted" else 0
             headers["Content-Range"] = f"bytes {first + shift}-{last + shift}/{len(content)}"
+        elif method == "HEAD":
+            status, body = 200, b""
+            headers["Content-Length"] = str(len(content))
         else:
-            status, body = 200, content
-        body = {"short": body[:-7], "long": body + b"surplus", "damaged": _damaged(body)}.get(kind, body)
-        sent = self._send(method, status, headers, body, kind)
+            status, body = 200, content[: len(content)]
+        if kind in _SPOILED:
+            body = _SPOILED[kind](body)
+        sent = self._send(method, status, headers, body, fault)
         span = (int(wanted[1]), int(wanted[2]) + 1) if wanted else None
         with noaa.lock:
             noaa.asked.append(Asked(method, path, span, status, sent, time.monotonic()))
 
-    def _send(self, method: str, status: int, headers: dict[str, str], body: bytes, fault: str) -> int:
+    def _send(self, method: str, status: int, headers: dict[str, str], body: bytes, fault: Fault | None) -> int:
+        kind, seconds = (fault.kind, fault.seconds) if fault else ("", 0.0)
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if "Content-Length" not in headers:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if method == "HEAD":
             return 0
-        if fault in ("cut", "reset"):
+        if kind in ("cut", "reset"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
-            if fault == "reset":
+            if kind == "reset":
                 # Closing with this option sends a reset in the place of an orderly end.
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()
             return len(body) // 2
-        self.wfile.write(body)
+        pieces = _SLOW_PIECES if kind == "slow" else 1
+        for i in range(pieces):
+            time.sleep(seconds / pieces if kind == "slow" else 0.0)
+            self.wfile.write(body[len(body) * i // pieces : len(body) * (i + 1) // pieces])
         return len(body)
 
 
 def _damaged(body: bytes) -> bytes:
-    """`body` with other bytes in its second half."""
-    middle = len(body) // 2
-    return body[:middle] + bytes(255 - byte for byte in body[middle : middle + 40]) + body[middle + 40 :]
+    """`body` with a wrong byte in the length of its first message: damage of values cannot be seen in GRIB2."""
+    return body[:14] + bytes((body[14] ^ 1,)) + body[15:]
+
+
+_SPOILED: dict[str, Callable[[bytes], bytes]] = {
+    "short": lambda body: body[:-7],
+    "long": lambda body: body + b"surplus",
+    "damaged": _damaged,
+}
 
 
 # --- A small cycle
