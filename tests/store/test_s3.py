@@ -97,6 +97,15 @@ class S3Contract(BucketContract):
         assert bucket.read("a") == content
         assert not (tmp_path / "made").exists()
 
+    def test_file_that_is_not_what_the_store_has_afterwards_is_kept(
+        self, bucket: S3Bucket, store: Store, proxy: Proxy, tmp_path: Path
+    ) -> None:
+        (tmp_path / "made").write_bytes(CONTENT)
+        proxy.add(Fault("silent"), when=meanwhile("HEAD", store, bucket, "a", b"other"))
+        with pytest.raises(BucketError, match=f"has 5 bytes after {len(CONTENT)} were put"):
+            bucket.put("a", tmp_path / "made")
+        assert (tmp_path / "made").read_bytes() == CONTENT
+
     def test_more_objects_than_a_page_are_all_listed(self, bucket: Bucket) -> None:
         names = [f"object{n:03d}" for n in range(2 * s3_servers.PAGE + 3)]
         for name in names:
@@ -121,6 +130,17 @@ class S3Contract(BucketContract):
                 use()
 
 
+def meanwhile(method: str, store: Store, bucket: S3Bucket, name: str, content: bytes) -> Callable[[Request], bool]:
+    """For `Proxy.add`: while a request of that method is on its way, another client writes. Holds for no request."""
+
+    def write(request: Request) -> bool:
+        if request.method == method:
+            store.client().put_object(Bucket=bucket.name, Key=name, Body=content)
+        return False
+
+    return write
+
+
 class TestMoto(S3Contract):
     @pytest.fixture
     def store(self) -> Store:
@@ -131,6 +151,28 @@ class TestMoto(S3Contract):
         proxy.add(Fault("lost"), times=1, when=lambda r: r.method == "PUT")
         assert bucket.write_if("a", b"2", bucket.info("a").version)
         assert bucket.read("a") == b"2"
+
+    def test_store_itself_holds_back_a_write_under_a_condition(
+        self, bucket: S3Bucket, store: Store, proxy: Proxy
+    ) -> None:
+        """Somebody writes after the look: only the store can know."""
+        bucket.write("a", b"1")
+        for version in (bucket.info("a").version, None):
+            name = "a" if version else "new"
+            proxy.add(Fault("silent"), when=meanwhile("PUT", store, bucket, name, b"other"))
+            assert not bucket.write_if(name, b"2", version)
+            proxy.heal()
+            assert bucket.read(name) == b"other"
+
+    def test_store_itself_holds_back_a_range_of_another_version(self, bucket: Bucket, proxy: Proxy) -> None:
+        bucket.write("a", CONTENT)
+        version = bucket.info("a").version
+        bucket.write("a", CONTENT[::-1])
+        bucket.read("a")
+        proxy.reset_counters()
+        with pytest.raises(ObjectChangedError):
+            bucket.read_range("a", 0, len(CONTENT), version)
+        assert proxy.counters.bytes_from_store < 10_000
 
     def test_upload_that_fails_leaves_nothing_but_the_file(
         self, bucket: S3Bucket, store: Store, proxy: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -287,8 +329,9 @@ def test_whole_object_in_the_place_of_a_range_is_refused_unread(bucket: S3Bucket
 def test_whole_object_that_is_as_long_as_the_range_is_not_taken_for_it(bucket: S3Bucket, proxy: Proxy) -> None:
     version = bucket.info("a").version
     proxy.add(Fault("whole"))
-    with pytest.raises(BucketError, match="does not answer ranges"):
-        bucket.read_range("a", 1, len(CONTENT), version)
+    for _ in range(CONNECTIONS + 1):  # each costs its connection, but not its place in the pool
+        with pytest.raises(BucketError, match="does not answer ranges"):
+            bucket.read_range("a", 1, len(CONTENT), version)
     assert bucket.read_range("a", 0, len(CONTENT), version) == CONTENT
 
 
