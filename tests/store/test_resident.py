@@ -9,6 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ from windfile import WindFile
 
 NAME = "2026111900_00.npz"
 GROUND = ElevationFile.flat()
-Floats = npt.NDArray[np.floating]
+Floats = npt.NDArray[np.floating[Any]]
 NAN = np.float16(np.nan).tobytes()
 
 
@@ -44,8 +45,8 @@ def waves(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> tuple[npt
 
 
 def heights(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
-    level: Floats = np.asarray(altitude(pressure))
-    return level + 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
+    slope: Floats = 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
+    return slope + altitude(pressure)
 
 
 def winds(*, with_heights: bool = False, degrees: float = 2.5) -> WindField:
@@ -286,6 +287,7 @@ def test_tiles_that_one_fetches_are_there_for_all(bucket: Elsewhere, tmp_path: P
     code = """
 import sys
 from pathlib import Path
+from typing import Any
 import numpy as np
 from store.ranges import RangeReader
 from store.resident import ResidentFile
