@@ -174,6 +174,7 @@ def _serve(run: Run, on_step: Callable[[StepDone], None]) -> int:
                     return _canary(run, ingest)
                 status = _publish_once(run, ingest)
         except StoppedError:
+            log.warning("stopped; what is finished is kept, and the next run goes on there")
             return DONE if run.options.mode == "daemon" else FAILED
         except (HabsimError, OSError) as error:
             if run.options.mode == "single":

@@ -169,12 +169,13 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             status, body = 200, content[: len(content)]
         if kind in _SPOILED:
             body = _SPOILED[kind](body)
-        sent = self._send(method, status, headers, body, fault)
+        sent = 0 if method == "HEAD" else len(body) // 2 if kind in ("cut", "reset") else len(body)
         span = (int(wanted[1]), int(wanted[2]) + 1) if wanted else None
         with noaa.lock:
             noaa.asked.append(Asked(method, path, span, status, sent, time.monotonic()))
+        self._send(method, status, headers, body, fault)
 
-    def _send(self, method: str, status: int, headers: dict[str, str], body: bytes, fault: Fault | None) -> int:
+    def _send(self, method: str, status: int, headers: dict[str, str], body: bytes, fault: Fault | None) -> None:
         kind, seconds = (fault.kind, fault.seconds) if fault else ("", 0.0)
         self.send_response(status)
         for name, value in headers.items():
@@ -183,7 +184,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if method == "HEAD":
-            return 0
+            return
         if kind in ("cut", "reset"):
             self.wfile.write(body[: len(body) // 2])
             self.wfile.flush()
@@ -192,12 +193,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.close_connection = True
             self.connection.close()
-            return len(body) // 2
+            return
         pieces = _SLOW_PIECES if kind == "slow" else 1
         for i in range(pieces):
             time.sleep(seconds / pieces if kind == "slow" else 0.0)
             self.wfile.write(body[len(body) * i // pieces : len(body) * (i + 1) // pieces])
-        return len(body)
 
 
 def _damaged(body: bytes) -> bytes:
