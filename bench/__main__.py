@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import accuracy, flights, machine, service
+from bench import accuracy, dataplane, flights, machine, service
 from bench.table import Row, show
 from settings import Settings
 
@@ -16,6 +16,10 @@ TABLES: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     "machine": ("Machine", lambda _: machine.rows()),
     "accuracy": ("Accuracy: distance between landings", lambda _: accuracy.rows()),
     "service": ("Service: gunicorn with 2 workers, the client on the same machine", service.rows),
+    "dataplane": (
+        f"Data plane: a store behind {dataplane.LATENCY_MS} ms and {dataplane.MEGABYTES_PER_SECOND} MB/s",
+        dataplane.rows,
+    ),
     "flights": ("Flights: one core, in process", flights.rows),
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import elev
-from bench import classic
+from bench import cycles
 from bench.table import Row
 from habsim import montecarlo
 from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, ElevationFile, Launches, Location, Simulator, on_the_ground
@@ -20,7 +20,7 @@ from habsim.profiles import PROFILES
 from store.manifest import cycle_start, wind_file_name
 from windfile import WindFile
 
-START = cycle_start(classic.CYCLE)
+START = cycle_start(cycles.CYCLE)
 ZPB = PROFILES["zpb"]
 GLOBE = 20_000
 
@@ -33,10 +33,10 @@ def elevation(data_dir: Path) -> tuple[ElevationFile, str]:
 
 def rows(data_dir: Path) -> Iterator[Row]:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # one core
-    bucket, told = classic.bucket(data_dir / "bench")
+    bucket, told = cycles.bucket(data_dir / "bench", cycles.CLASSIC)
     ground, which = elevation(data_dir)
     yield Row("classic wind files, 1 degree, 19 levels, 6-hourly to 384 h", told)
-    paths = [bucket.local_path(wind_file_name(classic.CYCLE, member)) for member in range(classic.MEMBERS)]
+    paths = [bucket.local_path(wind_file_name(cycles.CYCLE, member)) for member in range(cycles.MEMBERS)]
     simulators = [Simulator(WindFile(path).winds, ground) for path in paths]
     Simulator.warm_up(ground)
     batch = ensemble(ground)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
 
-from bench import classic, load
+from bench import cycles, load
 from bench.table import Row
 from scripts import demo_cycle
 from store.manifest import cycle_start
@@ -23,29 +23,33 @@ from store.manifest import cycle_start
 WORKERS = 2
 ROOT = Path(__file__).resolve().parents[1]
 START_LIMIT_SECONDS = 120.0
-DEMO_NOW = cycle_start(classic.CYCLE)  # any moment: the demo is made for it
+DEMO_NOW = cycle_start(cycles.CYCLE)  # any moment: the demo is made for it
 LAUNCH = {"alt": 24, "equil": 30000, "eqtime": 0, "asc": 4, "desc": 8}
 
 
 class Server:
     """A running service. `first_answer_seconds` is the time from its start to its first flight."""
 
-    def __init__(self, bucket: Path, elevation: Path, folder: Path) -> None:
+    def __init__(
+        self, bucket: Path | None, elevation: Path, folder: Path, settings: dict[str, str] | None = None
+    ) -> None:
+        """Serve the folder `bucket`, or what the `settings` name; `folder` takes the data."""
         self.port = _free_port()
         environment = {
             **os.environ,
             "PORT": str(self.port),
             "HABSIM_WEB_WORKERS": str(WORKERS),
             "HABSIM_DATA_DIR": str(folder),
-            "HABSIM_BUCKET_DIR": str(bucket),
+            "HABSIM_BUCKET_DIR": str(bucket or ""),
             "HABSIM_ELEVATION": str(elevation),
             "HABSIM_PASSWORD": "",
+            **(settings or {}),
         }
         command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn_config.py", "app:app"]
         self._log = (folder / "log").open("wb")
         began = time.perf_counter()
         self._process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=self._log, stderr=self._log)
-        self._wait_for(request_path(0))
+        self._wait_for(request_path(0) if bucket is not None else "/health")
         self.first_answer_seconds = time.perf_counter() - began
 
     def _wait_for(self, path: str) -> None:
@@ -92,7 +96,7 @@ def rows(data_dir: Path) -> Iterator[Row]:
     if not elevation.exists():
         yield Row("skipped: there is no ground elevation; `make setup` makes it", "")
         return
-    files, told = classic.bucket(folder)
+    files, told = cycles.bucket(folder, cycles.CLASSIC)
     demo_cycle.make_if_needed(folder / "demo", DEMO_NOW)
     for name, bucket in (("demo", folder / "demo"), ("classic", files.root)):
         with tempfile.TemporaryDirectory(prefix="habsim-bench-") as temporary:
@@ -141,7 +145,7 @@ def ensemble_path(n: int) -> str:
 
 
 def request_path(n: int) -> str:
-    place = {"timestamp": _when(n), "lat": 30.0 + n / 50, "lon": -121.8763, "model": n % classic.MEMBERS}
+    place = {"timestamp": _when(n), "lat": 30.0 + n / 50, "lon": -121.8763, "model": n % cycles.MEMBERS}
     return f"/sim/singlezpb?{urlencode({**place, **LAUNCH})}"
 
 
