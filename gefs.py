@@ -138,6 +138,7 @@ class Cycles:
         self._looking = threading.Lock()
         self._seen: tuple[bytes, Cycle] | None = None
         self._read: tuple[Identity, bytes] | None = None
+        self._known: dict[str, tuple[float, Cycle]] = {}
 
     # The current cycle
 
@@ -261,6 +262,20 @@ class Cycles:
                 log.info("the current cycle is %s (%s, %d members)", cycle.name, cycle.product, len(cycle.members))
 
     # Cycles by name
+
+    def named(self, name: str) -> Cycle:
+        """As `cycle`; one in a bucket elsewhere is not looked at again before it is time for a refresh."""
+        if self.is_local:
+            return self.cycle(name)
+        with contextlib.suppress(UnavailableError):
+            current = self.current()
+            if current.name == name:
+                return current
+        known = self._known.get(name)
+        if known is None or known[0] < time.monotonic():
+            known = (time.monotonic() + self._refresh_seconds, self.cycle(name))
+            self._known = {name: known, **dict(list(self._known.items())[: _KEPT_CYCLES - 1])}
+        return known[1]
 
     def cycle(self, name: str) -> Cycle:
         """A cycle of the bucket by name. Raises NotFoundError when it is not there or not whole."""

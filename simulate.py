@@ -50,6 +50,7 @@ from store.cache import MemberFile
 from store.resident import ResidentFile, Watch
 
 Result = TypeVar("Result")
+Wind = tuple[float, float]
 
 log = logging.getLogger(__name__)
 
@@ -289,7 +290,7 @@ class Orchestrator:
         never mixes two.
         """
         if name is not None:
-            return run(self.cycles.cycle(name))
+            return run(self.cycles.named(name))
         current = self.cycles.current()
         try:
             return run(current)
@@ -312,6 +313,25 @@ class Orchestrator:
         (trajectory,) = flights.trajectories
         assert trajectory is not None
         return Prediction(trajectory, provenance_of(cycle, (member,), simulator, request.step))
+
+    def winds(self, time: float, place: Location, cycle: Cycle) -> tuple[dict[int, Wind], dict[int, HabsimError]]:
+        """Wind at a point for all members of `cycle`: member -> (eastward, northward) in m/s, and why others have none.
+
+        Raises what is wrong with the first member where none has a wind.
+        """
+        # Whose file is elsewhere waits most of the time.
+        pool = self._pool() if self.cycles.is_local else self._waiting()
+        found: dict[int, Wind] = {}
+        failed: dict[int, HabsimError] = {}
+        futures = {m: pool.submit(lambda m: self.simulator(cycle, m).wind(time, place), m) for m in cycle.members}
+        for member, future in futures.items():
+            try:
+                found[member] = future.result()
+            except HabsimError as error:
+                failed[member] = error
+        if not found:
+            raise next(iter(failed.values()))
+        return found, failed
 
     def ensemble(self, request: EnsembleRequest, cycle: Cycle, progress: Progress | None = None) -> Ensemble:
         """Fly a launch and its perturbations with all members of `cycle`, on all cores.

@@ -18,7 +18,7 @@ from api.services import services, some_simulator, take
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
-from habsim.errors import HabsimError, NotFoundError
+from habsim.errors import NotFoundError
 from runs import result_key
 from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, provenance_of
 
@@ -166,15 +166,7 @@ def windensemble(query: WindQuery) -> Response:
 
 
 def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, place: Location) -> Response:
-    winds: dict[int, tuple[float, float]] = {}
-    failed: dict[int, HabsimError] = {}
-    for member in cycle.members:
-        try:
-            winds[member] = orchestrator.simulator(cycle, member).wind(time, place)
-        except HabsimError as error:
-            failed[member] = error
-    if not winds:
-        raise next(iter(failed.values()))
+    winds, failed = orchestrator.winds(time, place, cycle)
     table = np.array(list(winds.values()))
     mean, spread = table.mean(axis=0), table.std(axis=0)
     content = {
