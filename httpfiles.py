@@ -241,7 +241,9 @@ def _expect(response: requests.Response, status: int) -> None:
     if response.status_code == 200:
         raise _Again("the whole file came where a range was asked for")
     if response.status_code in _TRY_AGAIN:
-        raise _Again(f"status {response.status_code}", _retry_after(response))
+        later = _retry_after(response)
+        asked = f", it asks to wait {later:.0f} s" if later else ""
+        raise _Again(f"status {response.status_code}{asked}", later)
     raise SourceError(f"{response.url}: status {response.status_code} where {status} was expected")
 
 

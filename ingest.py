@@ -88,11 +88,10 @@ class Decoders:
             pool = self._pool
         try:
             pool.submit(assembly.decode_step, job).result()
-        except (BrokenProcessPool, RuntimeError) as error:
+        except BrokenProcessPool as error:
             with self._replacing:
                 if self._pool is pool:
                     self._pool = None
-                    pool.shutdown(wait=False)
             raise ConversionError("a process died while it decoded this step or one beside it") from error
 
     def close(self) -> None:

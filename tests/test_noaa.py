@@ -295,7 +295,7 @@ def test_a_wait_beyond_the_deadline_is_not_begun(big: NoaaServer) -> None:
     stop = Unhurried()
     with (
         HttpFiles(2, patience=HASTY, stop=stop) as files,
-        pytest.raises(SourceError, match="status 503; given up after 20 s"),
+        pytest.raises(SourceError, match="status 503, it asks to wait 3600 s; given up after 20 s"),
     ):
         files.look(big.base + "/big")
     assert stop.waits == []
