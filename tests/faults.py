@@ -1,4 +1,4 @@
-"""What goes wrong with files and processes, on demand: damage, replacement, full disks, kills.
+"""What goes wrong with files, processes and networks, on demand: damage, full disks, kills, broken answers.
 
 Every injector does the real thing where the machine allows it: real signals, a real file system without room.
 """
@@ -23,6 +23,10 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 import pytest
+
+from tests.deaths import deaths as deaths
+from tests.proxy import Fault as Fault
+from tests.proxy import Proxy as Proxy
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_SECONDS = 60.0  # generous: a loaded machine must not fail a test

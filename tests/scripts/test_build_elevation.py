@@ -86,8 +86,12 @@ def test_cell_is_the_mean_of_its_pixels(tmp_path: Path) -> None:
     assert np.count_nonzero(ground) == 16
 
 
-def test_pixels_that_straddle_cells_count_by_their_area(tmp_path: Path) -> None:
+@pytest.mark.parametrize("block", [1, 60])
+def test_pixels_that_straddle_cells_count_by_their_area(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
     """Pixels of 30 units in cells of 75, ten units off: the mean of all units in a cell is that of the areas."""
+    monkeypatch.setattr(build_elevation, "_BLOCK_ROWS", block)
     unit = 1 / 300
     pixels = np.random.default_rng(1).integers(-100, 3000, (18, 20))
     tile = write(tmp_path / "a.tif", pixels, north=50.0 - 10 * unit, west=10.0 + 10 * unit, step=30 * unit)
@@ -147,6 +151,13 @@ def test_tile_over_the_date_line_is_on_both_sides(tmp_path: Path, west: float) -
     assert ground[0, column(179.5)] == 95
     assert ground[0, 0] == 105
     assert ground[0, column(-175.25)] == 195
+
+
+def test_pixel_over_the_date_line_is_on_both_sides(tmp_path: Path) -> None:
+    pixels = np.repeat([np.arange(20) * 10 + 5], 4, axis=0)
+    ground = made(tmp_path, write(tmp_path / "a.tif", pixels, north=50.0, west=174.9, step=0.5))
+    assert ground[0, column(179.75)] == 99  # 0.15 degrees of 95 m and 0.1 of 105 m
+    assert ground[0, 0] == 105
 
 
 def test_longitudes_to_360_are_those_of_the_west(tmp_path: Path) -> None:
@@ -271,6 +282,7 @@ def assert_world(path: Path) -> None:
     """The cells of the tile in `inputs`, through the reader of the service."""
     ground = elev.load(path)
     assert ground.elevation.shape == (WORLD.rows, WORLD.columns)
+    assert (ground.grid.north, ground.grid.west) == (WORLD.north - WORLD.step / 2, WORLD.west + WORLD.step / 2)
     for row, across in ((0, 0), (3, 117), (119, 5), (60, 60)):
         latitude, longitude = 40.99986 - (row + 0.5) / 60, 74.99986 + (across + 0.5) / 60
         # The mean of the four pixels.

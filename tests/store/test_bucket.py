@@ -255,3 +255,33 @@ class TestLocalBucket(BucketContract):
             assert made.stat().st_size == 100_000
             assert bucket.read("a") == b"old"
             assert [entry.name for entry in disk.iterdir()] == ["a"]
+
+    @pytest.mark.parametrize(
+        "use",
+        [
+            "made.write_bytes(new); bucket.put('a', made)",
+            "bucket.write('a', new)",
+            "bucket.write_if('a', new, bucket.info('a').version)",
+        ],
+        ids=["put", "write", "write_if"],
+    )
+    def test_process_that_dies_at_any_step_leaves_the_old_object_or_the_new_one(self, tmp_path: Path, use: str) -> None:
+        old, new = b"old" * 10_000, b"new" * 10_000
+        bucket = LocalBucket(tmp_path / "bucket")
+        bucket.write("a", old)
+        setup = """
+import sys
+from pathlib import Path
+from store.bucket import LocalBucket
+bucket, made, new = LocalBucket(Path(sys.argv[1])), Path(sys.argv[2]), b"new" * 10_000
+"""
+        died_in = []
+        for step in faults.deaths(setup, use, bucket.root, tmp_path / "made"):
+            died_in.append(step.split()[0])
+            assert list(bucket.list()) == ["a"]
+            assert bucket.read("a") in (old, new)
+            bucket.write("a", old)
+        assert bucket.read("a") == new
+        assert list(bucket.list()) == ["a"]
+        assert {"write", "fsync", "replace"} <= set(died_in)
+        assert not (tmp_path / "made").exists()
