@@ -41,6 +41,7 @@ _BLOCK_BYTES = 16 << 10  # the unit in which the frame is fetched
 _LONGEST_FRAME = 16 << 20
 _LOCAL_HEADER_BYTES = 8192  # more than the headers of a zip entry and an array take together
 _SMALL_BYTES = 1 << 20
+_WINDS = {"data.npy", "height.npy"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 Indices = npt.NDArray[np.intp]
@@ -251,7 +252,8 @@ class _Frame(io.RawIOBase):
             raise WindFileError(f"{self._name} is damaged: {error}") from error
         heads = []
         for entry in entries:
-            length = _LOCAL_HEADER_BYTES + (entry.file_size if entry.file_size <= _SMALL_BYTES else 0)
+            is_small = entry.filename not in _WINDS and entry.file_size <= _SMALL_BYTES
+            length = _LOCAL_HEADER_BYTES + (entry.file_size if is_small else 0)
             if 0 <= entry.header_offset < size:
                 heads.append((entry.header_offset, min(length, size - entry.header_offset)))
         self.fetch(heads)

@@ -5,9 +5,29 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from habsim.atmosphere import altitude
 from habsim.errors import BucketError
 from store.bucket import LocalBucket, ObjectInfo
+
+Floats = npt.NDArray[np.floating[Any]]
+
+
+def waves(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> tuple[Floats, Floats]:
+    """Winds that differ at every node."""
+    x, y = np.radians(lon), np.radians(lat)
+    depth = np.log(1000.0 / pressure)
+    u = 30.0 * np.cos(y) * np.sin(3 * x + 1e-5 * time) + 8.0 * depth * np.cos(y)
+    return u, 25.0 * np.cos(2 * y) * np.cos(2 * x) * np.cos(y) - 3.0 * depth * np.cos(y)
+
+
+def heights(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
+    slope: Floats = 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
+    return slope + altitude(pressure)
 
 
 class Elsewhere(LocalBucket):

@@ -17,7 +17,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from habsim.atmosphere import altitude
 from habsim.classes import ElevationFile, Location, Simulator, Tiles, WindField
 from habsim.errors import BucketError, NotResidentError, ObjectChangedError, UnavailableError, WindFileError
 from habsim.profiles import PROFILES
@@ -26,7 +25,7 @@ from store import resident
 from store.ranges import LARGEST_BYTES, MERGE_BYTES, RangeReader, merged
 from store.resident import Layout, ResidentFile
 from tests import faults
-from tests.elsewhere import Elsewhere
+from tests.elsewhere import Elsewhere, heights, waves
 from tests.worlds import START, launches, sample, write_field
 from windfile import WindFile
 
@@ -34,19 +33,6 @@ NAME = "2026111900_00.npz"
 GROUND = ElevationFile.flat()
 Floats = npt.NDArray[np.floating[Any]]
 NAN = np.float16(np.nan).tobytes()
-
-
-def waves(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> tuple[npt.ArrayLike, npt.ArrayLike]:
-    """Winds that differ at every node."""
-    x, y = np.radians(lon), np.radians(lat)
-    depth = np.log(1000.0 / pressure)
-    u = 30.0 * np.cos(y) * np.sin(3 * x + 1e-5 * time) + 8.0 * depth * np.cos(y)
-    return u, 25.0 * np.cos(2 * y) * np.cos(2 * x) * np.cos(y) - 3.0 * depth * np.cos(y)
-
-
-def heights(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
-    slope: Floats = 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
-    return slope + altitude(pressure)
 
 
 def winds(*, with_heights: bool = False, degrees: float = 2.5) -> WindField:
@@ -291,7 +277,7 @@ from typing import Any
 import numpy as np
 from store.ranges import RangeReader
 from store.resident import ResidentFile
-from tests.elsewhere import Elsewhere
+from tests.elsewhere import Elsewhere, heights, waves
 file = ResidentFile(Path(sys.argv[2]), sys.argv[3], RangeReader(Elsewhere(Path(sys.argv[1]))), lambda: False)
 file.fetch(np.arange(7))
 """
