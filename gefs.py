@@ -24,6 +24,8 @@ from windfile import Identity, WindFile
 log = logging.getLogger(__name__)
 
 _KEPT_CYCLES = 4  # descriptions of cycles, for when the store does not answer
+# What keeps a cycle of the bucket from being flown.
+_UNUSABLE = (NotFoundError, WindFileError, BucketError, UnavailableError)
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class Cycles:
         self._looking = threading.Lock()
         self._seen: tuple[bytes, Cycle] | None = None
         self._read: tuple[Identity, bytes] | None = None
-        self._known: dict[str, tuple[float, Cycle]] = {}
+        self._asked: dict[str, tuple[float, Cycle]] = {}
 
     # The current cycle
 
@@ -147,15 +149,19 @@ class Cycles:
 
         When it is time to look for a new one, a bucket elsewhere is asked in the background.
         """
-        if time.monotonic() < self._next_refresh:
-            return self._shared() or self.refresh()
+        is_time = time.monotonic() >= self._next_refresh
         if self.is_local:
+            return (None if is_time else self._shared()) or self.refresh()
+        known = self._known()
+        if known is None:
             return self.refresh()
-        shared = self._shared()
-        if shared is None:
-            return self.refresh()
-        self._refresh_in_background()
-        return shared
+        if is_time:
+            self._refresh_in_background()
+        return known
+
+    def _known(self) -> Cycle | None:
+        """The cycle that all fly on, else the one that this process has flown on."""
+        return self._shared() or (self._seen and self._seen[1])
 
     def _refresh_in_background(self) -> None:
         if not self._looking.acquire(blocking=False):
@@ -169,7 +175,11 @@ class Cycles:
                 self._looking.release()
 
         self._next_refresh = time.monotonic() + self._refresh_seconds
-        threading.Thread(target=look, name="refresh", daemon=True).start()
+        try:
+            threading.Thread(target=look, name="refresh", daemon=True).start()
+        except RuntimeError as error:
+            self._looking.release()
+            log.warning("no look for a new cycle: %s", error)
 
     def _shared(self) -> Cycle | None:
         """The cycle that `currgefs.txt` names; None where it names none that can be flown."""
@@ -181,16 +191,12 @@ class Cycles:
         if seen is not None and seen[0] == content:
             return seen[1]
         name, _, version = content.decode("ascii", "replace").strip().partition("\n")
-        try:
-            cycle = self.cycle(name)
-        except BucketError as error:
-            cycle_or_none = self._described(name)
-            if cycle_or_none is None or cycle_or_none.version != version:
+        cycle = None if self.is_local else self._described(name, version)
+        if cycle is None:
+            try:
+                cycle = self.cycle(name)
+            except _UNUSABLE:
                 return None
-            log.warning("cycle %s is flown on as this machine knows it: %s", name, error.message)
-            cycle = cycle_or_none
-        except (NotFoundError, WindFileError):
-            return None
         self._seen = (content, cycle)
         return cycle
 
@@ -201,12 +207,14 @@ class Cycles:
             self._read = (identity, self._current_file.read_bytes())
         return self._read[1]
 
-    def _described(self, name: str) -> Cycle | None:
-        """What this machine noted of a cycle when it became the current one."""
+    def _described(self, name: str, version: str) -> Cycle | None:
+        """What this machine noted of a cycle when it became the current one: no request waits for the store."""
         try:
-            return Cycle.from_json(name, (self._descriptions / f"{name}.json").read_bytes())
-        except (OSError, BucketError):
+            cycle_start(name)
+            cycle = Cycle.from_json(name, (self._descriptions / f"{name}.json").read_bytes())
+        except (OSError, BucketError, NotFoundError):
             return None
+        return cycle if cycle.version == version else None
 
     def refresh(self) -> Cycle:
         """Look into the bucket and make what it names the current cycle.
@@ -217,14 +225,14 @@ class Cycles:
         self._next_refresh = time.monotonic() + self._refresh_seconds
         try:
             cycle = self.cycle(self._named())
-        except (NotFoundError, WindFileError, BucketError) as error:
-            stays = self._shared() or (self._seen and self._seen[1])
+        except _UNUSABLE as error:
+            stays = self._known()
             if stays is None:
                 raise UnavailableError(
                     f"no cycle can be flown: {error.message}. Without HABSIM_BUCKET_DIR, `make demo` makes demo winds; "
                     "the README shows under 'Fly on a real forecast' how to fill a bucket"
                 ) from error
-            self._refused("unreachable" if isinstance(error, BucketError) else "incomplete")
+            self._refused("incomplete" if isinstance(error, NotFoundError | WindFileError) else "unreachable")
             log.warning("the bucket's cycle is refused, %s stays: %s", stays.name, error.message)
             return stays
         stays = self._shared()
@@ -241,22 +249,30 @@ class Cycles:
         return cycle
 
     def _is_there(self, cycle: Cycle) -> bool:
+        """Whether the bucket has `cycle`; a store that does not answer has not lost it."""
         try:
             return self.cycle(cycle.name).version == cycle.version
-        except (NotFoundError, WindFileError, BucketError):
+        except (NotFoundError, WindFileError):
             return False
+        except (BucketError, UnavailableError):
+            return True
 
     def _share(self, cycle: Cycle, content: bytes) -> None:
         """Let `currgefs.txt` name `cycle`."""
-        if self._current_file.exists() and self._current_file.read_bytes() == content:
+        description = self._descriptions / f"{cycle.name}.json"
+
+        def is_shared() -> bool:
+            return description.exists() and self._current_file.exists() and self._current_file.read_bytes() == content
+
+        if is_shared():
             return
         self._switch_lock.parent.mkdir(parents=True, exist_ok=True)
         with sharedfiles.first_free([self._switch_lock], wait_seconds=10) as lock:
             if lock is None:
                 raise UnavailableError("another process has been switching the cycle for 10 s; try again")
-            if not self._current_file.exists() or self._current_file.read_bytes() != content:
+            if not is_shared():
                 self._descriptions.mkdir(parents=True, exist_ok=True)
-                sharedfiles.write_atomically(self._descriptions / f"{cycle.name}.json", cycle.to_json())
+                sharedfiles.write_atomically(description, cycle.to_json())
                 sharedfiles.prune(self._descriptions, keep=_KEPT_CYCLES, max_age_seconds=1e9, now=time.time())
                 sharedfiles.write_atomically(self._current_file, content)
                 log.info("the current cycle is %s (%s, %d members)", cycle.name, cycle.product, len(cycle.members))
@@ -271,10 +287,18 @@ class Cycles:
             current = self.current()
             if current.name == name:
                 return current
-        known = self._known.get(name)
+        known = self._asked.get(name)
         if known is None or known[0] < time.monotonic():
-            known = (time.monotonic() + self._refresh_seconds, self.cycle(name))
-            self._known = {name: known, **dict(list(self._known.items())[: _KEPT_CYCLES - 1])}
+            try:
+                cycle = self.cycle(name)
+            except BucketError as error:
+                if known is None:
+                    raise
+                log.warning("cycle %s is flown on as it was found before: %s", name, error.message)
+                cycle = known[1]
+            known = (time.monotonic() + self._refresh_seconds, cycle)
+            others = [item for item in self._asked.items() if item[0] != name]
+            self._asked = dict([(name, known), *others[: _KEPT_CYCLES - 1]])
         return known[1]
 
     def cycle(self, name: str) -> Cycle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import logging
 import math
 import os
@@ -20,7 +21,7 @@ from store.manifest import WIND_FILE, ManifestMember
 from store.publish import sha256
 from store.ranges import RangeReader, merged
 from store.resident import MAP, PART, ResidentFile, with_room, write_at
-from windfile import Identity, WindFile
+from windfile import Identity, WindFile, check_content
 
 log = logging.getLogger(__name__)
 
@@ -68,22 +69,28 @@ class Entry:
 class Verified:
     """Notes that a file was verified, for this very state of it: hashing takes a second per gigabyte."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, keep: int = 0) -> None:
+        """At least `keep` records are kept."""
+        self.folder = folder
+        self._keep = keep
 
     def has(self, name: str, identity: Identity, token: str) -> bool:
         try:
             return self._record(name).read_bytes() == _record(identity, token)
-        except FileNotFoundError:
+        except OSError:
             return False
 
     def add(self, name: str, identity: Identity, token: str) -> None:
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            sharedfiles.write_atomically(self._record(name), _record(identity, token), durable=False)
-            sharedfiles.prune(self._folder, keep=_KEPT_RECORDS, max_age_seconds=math.inf, now=time.time())
+            self._write(self._record(name), _record(identity, token))
         except OSError as error:
             log.warning("%s is verified, which could not be noted: %s", name, error.strerror)
+
+    def _write(self, path: Path, content: bytes) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        sharedfiles.write_atomically(path, content, durable=False)
+        keep = max(_KEPT_RECORDS, self._keep)
+        sharedfiles.prune(self.folder, keep=keep, max_age_seconds=math.inf, now=time.time())
 
     def touch(self, name: str) -> None:
         """Note that the file is in use."""
@@ -100,22 +107,26 @@ class Verified:
     def drop(self, name: str) -> None:
         self._record(name).unlink(missing_ok=True)
 
-    def add_bad(self, name: str, published: Published) -> None:
-        """Note that this very object is not what its manifest says."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        sharedfiles.write_atomically(self._bad(name), published.identity, durable=False)
-
-    def is_bad(self, name: str, published: Published) -> bool:
+    def add_bad(self, published: Published, reason: str) -> None:
+        """Note why this very object cannot be flown."""
         try:
-            return self._bad(name).read_bytes() == published.identity
-        except FileNotFoundError:
-            return False
+            self._write(self._bad(published.name), published.identity + reason.encode())
+        except OSError as error:
+            log.warning("%s, which could not be noted: %s", reason, error.strerror)
+
+    def bad(self, published: Published) -> str | None:
+        """Why this very object cannot be flown; None where nothing is noted against it."""
+        try:
+            content = self._bad(published.name).read_bytes()
+        except OSError:
+            return None
+        return content.removeprefix(published.identity).decode() if content.startswith(published.identity) else None
 
     def _bad(self, name: str) -> Path:
-        return self._folder / f"{name}.bad"
+        return self.folder / f"{name}.bad"
 
     def _record(self, name: str) -> Path:
-        return self._folder / name
+        return self.folder / name
 
 
 def _record(identity: Identity, token: str) -> bytes:
@@ -134,7 +145,7 @@ class DiskCache:
         self.reader = reader
         self.max_bytes = max_bytes
         self._max_files = max_files
-        self.verified = Verified(folder / "verified")
+        self.verified = Verified(folder / "verified", keep=2 * max_files)
 
     def open(self, published: Published) -> MemberFile:
         """What is on disk of a wind file, at first only its frame.
@@ -143,13 +154,17 @@ class DiskCache:
         UnavailableError when the disk has no room.
         """
         name = published.name
-        if self.verified.is_bad(name, published):
-            raise WindFileError(f"{name} was fetched whole and has another SHA-256 than its manifest says")
-        found = self._opened(published)
-        if found is None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with self._alone(name):
-                found = self._opened(published) or self._adopted(published) or self._made(published)
+        reason = self.verified.bad(published)
+        if reason is not None:
+            raise WindFileError(reason)
+        try:
+            found = self._opened(published)
+            if found is None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with self._alone(name):
+                    found = self._opened(published) or self._adopted(published) or self._made(published)
+        except OSError as error:
+            raise UnavailableError(f"{name} cannot be kept on disk: {error.strerror}") from error
         shape = found.winds.data.shape
         if published.member is not None and shape != published.member.shape:
             raise WindFileError(f"{name} has shape {shape}, its manifest {published.member.shape}")
@@ -171,7 +186,8 @@ class DiskCache:
                 info.size,
                 published.token,
             ):
-                part.touch()
+                with contextlib.suppress(OSError):
+                    part.touch()
                 return part
         return None
 
@@ -191,13 +207,22 @@ class DiskCache:
         """The sparse file of an object, in the place of what there was of that name."""
         name = published.name
         self.trim(room_for=1)
-        (self.folder / name).unlink(missing_ok=True)
         with_room(
             lambda: resident.create(self.folder, name, published.info, published.token, self.reader),
-            self.free_room,
+            lambda: self.free_room() or self._drop(name),
             name,
         )
+        # Not before: who asks for an object that has been replaced must not take away the file of the new one.
+        (self.folder / name).unlink(missing_ok=True)
         return ResidentFile(self.folder, name, self.reader, self.free_room)
+
+    def _drop(self, name: str) -> bool:
+        """Remove all of a name, whose lock is held; False when there is nothing."""
+        paths = [self.folder / (name + ending) for ending in (MAP, PART, "")]
+        found = any(path.exists() for path in paths)
+        for path in paths:
+            path.unlink(missing_ok=True)
+        return found
 
     @contextlib.contextmanager
     def _alone(self, name: str) -> Iterator[None]:
@@ -218,23 +243,24 @@ class DiskCache:
         path = self.folder / name
         try:
             info = self.reader.bucket.info(name)
-        except BucketError as error:
+            token = f"version {info.version}"
+            if not path.exists() or not self.verified.has(name, Identity.of(path.stat()), token):
+                log.info("fetching %s, %.0f MB", name, info.size / 1e6)
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with_room(lambda: self._fetch_whole(name, info, path, token), self.free_room, name)
+        except (BucketError, UnavailableError) as error:
             if not path.exists():
                 raise
             log.warning("%s is used as it was fetched before: %s", name, error.message)
-            return path
-        token = f"version {info.version}"
-        if not path.exists() or not self.verified.has(name, Identity.of(path.stat()), token):
-            log.info("fetching %s, %.0f MB", name, info.size / 1e6)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with_room(lambda: self._fetch_whole(name, info, path), self.free_room, name)
-            self.verified.add(name, Identity.of(path.stat()), token)
         return path
 
-    def _fetch_whole(self, name: str, info: ObjectInfo, path: Path) -> None:
+    def _fetch_whole(self, name: str, info: ObjectInfo, path: Path, token: str) -> None:
         with sharedfiles.replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
             parts = merged([(0, info.size)])
             self.reader.read(name, info.version, parts, lambda at, content: write_at(file.fileno(), at, content))
+            # Of what was written here: another process may give the name to another version.
+            identity = Identity.of(os.fstat(file.fileno()))
+        self.verified.add(name, identity, token)
 
     # Completing
 
@@ -254,40 +280,46 @@ class DiskCache:
             if not pace(len(batch) * file.tile_bytes):
                 return False
             file.fetch(batch)
-        self._finish(file, published)
-        return True
+        try:
+            return self._finish(file, published)
+        except OSError as error:
+            raise UnavailableError(f"{published.name} cannot be kept on disk: {error.strerror}") from error
 
-    def _finish(self, file: ResidentFile, published: Published) -> None:
+    def _finish(self, file: ResidentFile, published: Published) -> bool:
         name = published.name
-        if published.member is not None and sha256(file.path) != published.member.sha256:
-            self.verified.add_bad(name, published)
+        reason = _fault(file, published)
+        if reason is not None:
+            self.verified.add_bad(published, reason)
             with self._alone(name):
-                (self.folder / (name + MAP)).unlink(missing_ok=True)
-                file.path.unlink(missing_ok=True)
-            raise WindFileError(f"{name} was fetched whole and has another SHA-256 than its manifest says")
+                if file.is_unchanged():
+                    (self.folder / (name + MAP)).unlink(missing_ok=True)
+                    file.path.unlink(missing_ok=True)
+            raise WindFileError(reason)
         os.fsync(file.descriptor)
         with self._alone(name):
-            if file.is_unchanged():
-                # The note first: a file that is killed before it has its name is not hashed again.
-                identity = Identity.of(os.fstat(file.descriptor))
-                self.verified.add(name, identity, published.token)
-                file.path.replace(self.folder / name)
-                (self.folder / (name + MAP)).unlink(missing_ok=True)
-                log.info("%s is on this machine whole", name)
+            if not file.is_unchanged():
+                return False
+            # The note first: a file that is killed before it has its name is not hashed again.
+            self.verified.add(name, Identity.of(os.fstat(file.descriptor)), published.token)
+            file.path.replace(self.folder / name)
+            (self.folder / (name + MAP)).unlink(missing_ok=True)
+        log.info("%s is on this machine whole", name)
+        return True
 
     # Removing
 
     def entries(self) -> list[Entry]:
         """All wind files of the folder, the least recently used first."""
         found = []
-        with contextlib.suppress(FileNotFoundError):
-            for item in os.scandir(self.folder):
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as items:
+            for item in items:
                 name = item.name.removesuffix(PART)
                 if WIND_FILE.fullmatch(name):
                     with contextlib.suppress(FileNotFoundError):
                         status = item.stat()
                         is_whole = item.name == name
-                        used = self.verified.used(name) if is_whole else self._used(name)
+                        # A file that somebody has put here is used from then on.
+                        used = self.verified.used(name) or status.st_ctime if is_whole else self._used(name)
                         found.append(Entry(name, Path(item.path), is_whole, used, status.st_blocks * 512))
         return sorted(found, key=lambda entry: entry.used)
 
@@ -297,12 +329,19 @@ class DiskCache:
         except OSError:
             return 0.0
 
+    def _touch(self, entry: Entry) -> None:
+        if entry.is_whole:
+            self.verified.touch(entry.name)
+        else:
+            with contextlib.suppress(OSError):
+                os.utime(self.folder / (entry.name + MAP))
+
     def used_bytes(self) -> int:
         return sum(entry.size for entry in self.entries())
 
     def trim(self, room_for: int = 0) -> None:
         """Remove files until the bounds hold, with room for so many more."""
-        sharedfiles.remove_abandoned(self.folder)
+        self._sweep()
         entries = self.entries()
         files, size = len(entries) + room_for, sum(entry.size for entry in entries)
         for entry in entries:
@@ -324,26 +363,76 @@ class DiskCache:
         return any(self._remove(entry) for entry in self.entries())
 
     def _remove(self, entry: Entry) -> bool:
-        with sharedfiles.exclusive(self._lock(entry.name), 0.0) as held:
-            if not held or not _is_free(entry.path):
-                return False
-            for path in (self.folder / (entry.name + MAP), entry.path):
-                path.unlink(missing_ok=True)
-            self.verified.drop(entry.name)
+        try:
+            with sharedfiles.exclusive(self._lock(entry.name), 0.0) as held:
+                if not held or not self._remove_unmapped(entry):
+                    return False
+        except OSError as error:
+            log.warning("%s cannot leave the disk cache: %s", entry.path.name, error.strerror)
+            return False
         log.info("%s leaves the disk cache, %.1f MB", entry.path.name, entry.size / 1e6)
         return True
 
+    def _remove_unmapped(self, entry: Entry) -> bool:
+        lock = _lock_unmapped(entry.path)
+        if lock is None:
+            self._touch(entry)  # who has it mapped uses it
+            return False
+        try:
+            if entry.is_whole:
+                self.verified.drop(entry.name)
+            else:
+                (self.folder / (entry.name + MAP)).unlink(missing_ok=True)
+            entry.path.unlink(missing_ok=True)
+        finally:
+            os.close(lock)
+        return True
 
-def _is_free(path: Path) -> bool:
-    """Whether the file is there and no process has it mapped."""
+    def _sweep(self) -> None:
+        """Remove what killed processes have left."""
+        sharedfiles.remove_abandoned(self.folder)
+        sharedfiles.remove_abandoned(self.verified.folder)
+        for path in (*self.folder.glob(".*.lock"), *self.folder.glob(f"*{MAP}")):
+            with contextlib.suppress(OSError):
+                if path.suffix == MAP:
+                    self._remove_map_alone(path)
+                elif time.time() - path.stat().st_ctime > sharedfiles.ABANDONED_SECONDS:
+                    with sharedfiles.exclusive(path, 0.0):
+                        pass  # at its end the file goes
+
+    def _remove_map_alone(self, path: Path) -> None:
+        """Remove a map that is beside no sparse file, and not about to be."""
+        name = path.name.removesuffix(MAP)
+        part = self.folder / (name + PART)
+        if not part.exists():
+            with sharedfiles.exclusive(self._lock(name), 0.0) as held:
+                if held and not part.exists():
+                    path.unlink(missing_ok=True)
+
+
+def _fault(file: ResidentFile, published: Published) -> str | None:
+    """What is wrong with a file that was fetched whole; None when it is the published one and can be flown."""
+    if published.member is not None:
+        with os.fdopen(file.descriptor, "rb", buffering=0, closefd=False) as content:
+            content.seek(0)
+            if hashlib.file_digest(content, "sha256").hexdigest() != published.member.sha256:
+                return f"{published.name} was fetched whole and has another SHA-256 than its manifest says"
+    try:
+        check_content(file.winds)
+    except WindFileError as error:
+        return error.message
+    return None
+
+
+def _lock_unmapped(path: Path) -> int | None:
+    """A descriptor that keeps everybody from mapping the file; None when it is not there or mapped."""
     try:
         descriptor = os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return False
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
+    except OSError:
         os.close(descriptor)
-    return True
+        return None
+    return descriptor
