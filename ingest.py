@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 CONVERTER = "habsim NOAA ingest 1"  # the number rises when the same input gives another wind file
 _STEP_ATTEMPTS = 4  # with a fresh inventory each
-_STEPS_AT_ONCE = 4  # one is fetched while others are decoded; each has its messages, 20 MB, on disk
+_STEPS_AHEAD = 2  # that are fetched while others are decoded; each has its messages, 20 MB, on disk
 _CYCLE_SECONDS = 21600
 _CYCLES_BACK = 8  # NOAA keeps more, but an older forecast is of no use
 _WORTH_ANOTHER_TRY = (ConversionError, InventoryError, SourceChangedError)
@@ -128,9 +128,10 @@ class Ingest:
     ) -> None:
         self.source, self.files, self._work = source, files, work
         self._on_step = on_step
-        self._decoders = Decoders(processes or len(os.sched_getaffinity(0)))
+        processes = processes or len(os.sched_getaffinity(0))
+        self._decoders = Decoders(processes)
         self._ranges = ThreadPoolExecutor(source.connections, thread_name_prefix="range")
-        self._steps = ThreadPoolExecutor(_STEPS_AT_ONCE, thread_name_prefix="step")
+        self._steps = ThreadPoolExecutor(processes + _STEPS_AHEAD, thread_name_prefix="step")
 
     def __enter__(self) -> Ingest:
         return self
@@ -206,10 +207,7 @@ class Ingest:
         """Make the wind file of a member and put it into the bucket."""
         path = self._folder(order) / wind_file_name(order.cycle, member)
         began = time.monotonic()
-        with contextlib.suppress(WindFileError):
-            path = WindFile(path).path  # whole since a run that was stopped before it could upload
-            steps = ()
-        if steps:
+        if not _is_whole(path):
             run = int(cycle_start(order.cycle))
             assembly.assemble(steps, order.product, path, run, self._provenance(order, member))
         assembled = time.monotonic()
@@ -351,6 +349,15 @@ class Ingest:
                 f"{address}: {header} is in {', '.join(sorted(units))} on {grid[0]} x {grid[1]} points"
             )
         return f"{kind}: {header}, m/s, {grid[0]} x {grid[1]} points, {len(content)} bytes"
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the wind file is there since a run that was stopped before it could upload it."""
+    try:
+        WindFile(path)
+    except WindFileError:
+        return False
+    return True
 
 
 def is_published(bucket: Bucket, order: Order) -> bool:

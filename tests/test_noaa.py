@@ -41,6 +41,7 @@ from noaa import CLASSIC, FULL, Entry, Piece, choose, merge, parse_inventory, so
 from store.bucket import LocalBucket
 from store.manifest import cycle_start, read_manifest
 from tests import gribs, noaa_server
+from tests.faults import full_disk, small_disk
 from tests.noaa_server import CYCLE, SMALL_CLASSIC, SMALL_FULL, Archive, NoaaServer
 from tests.worlds import make_bucket, make_settings, sample, shared_data, uniform
 from windfile import WindFile
@@ -130,13 +131,13 @@ TWO_LEVELS = dataclasses.replace(SMALL_FULL, kinds=("a", "b"), levels=(10.0, 20.
 
 def test_only_instantaneous_winds_on_the_wanted_levels_are_chosen_each_once() -> None:
     first = entries(
-        "UGRD:10 mb:6 hour fcst", "VGRD:10 mb:6 hour fcst", "UGRD:20 mb:0-6 hour ave fcst",
-        "UGRD:1 hybrid level:6 hour fcst", "UGRD:30 mb:6 hour fcst", "UGRD:180-0 mb above ground:6 hour fcst",
+        "UGRD:30-10 mb above ground:6 hour fcst", "UGRD:20 mb:0-6 hour ave fcst", "UGRD:10 mb:6 hour fcst",
+        "VGRD:10 mb:6 hour fcst", "UGRD:10 hybrid level:6 hour fcst", "UGRD:30 mb:6 hour fcst",
         "VGRD:20 mb:3 hour fcst", "HGT:10 mb:6 hour fcst",
     )  # fmt: skip
     second = entries("UGRD:20 mb:6 hour fcst", "VGRD:20 mb:6 hour fcst", "UGRD:10 mb:6 hour fcst")
     chosen = choose(TWO_LEVELS, {"a": first, "b": second}, CYCLE, 6)
-    assert [piece.start for piece in chosen["a"]] == [0, 100]
+    assert [piece.start for piece in chosen["a"]] == [200, 300]
     assert [piece.wanted for piece in chosen["b"]] == [(("UGRD", 20.0),), (("VGRD", 20.0),)]
 
 
@@ -271,6 +272,13 @@ def test_a_file_that_changes_between_two_ranges_is_noticed(big: NoaaServer, tmp_
         # A server without ETag has only the date to tell; here the ETag differs too, as the client did not note it.
         with pytest.raises(SourceChangedError, match="/big was replaced while it was read"):
             files.fetch(seen if has_etag else dataclasses.replace(seen, etag=None), 100, 200, target.fileno(), 100)
+    assert big.asked[-1].status == (412 if has_etag else 206)
+
+
+def test_a_file_that_vanishes_between_two_ranges_is_absent(big: NoaaServer, tmp_path: Path) -> None:
+    big.fault("missing")
+    with HttpFiles(2, patience=HASTY) as files, pytest.raises(AbsentError, match="/big is not there"):
+        fetched(big, files, tmp_path)
 
 
 def test_the_server_says_how_long_to_wait(big: NoaaServer) -> None:
@@ -610,6 +618,22 @@ def test_a_wind_file_that_was_not_uploaded_is_not_made_again(
     check_truth(bucket, 0, SMALL_FULL)
 
 
+def test_a_full_disk_is_an_error_after_which_a_run_goes_on(
+    server: NoaaServer, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", full_disk)
+        with pytest.raises(OSError, match="No space left on device"):
+            publish(server, tmp_path)
+    with small_disk(tmp_path / "small", kilobytes=64) as disk:
+        with pytest.raises(OSError, match="No space left on device"):
+            publish(server, disk)
+        left = [path for path in disk.rglob("*") if path.is_file() and not path.name.startswith("step_")]
+        assert left == []
+    bucket, _ = publish(server, tmp_path)
+    check_truth(bucket, 1, SMALL_FULL)
+
+
 def test_a_published_cycle_is_left_alone(server: NoaaServer, tmp_path: Path, here: None) -> None:
     bucket, _ = publish(server, tmp_path)
     before = bucket.list()
@@ -642,6 +666,7 @@ from pathlib import Path
 from httpfiles import HttpFiles
 from ingest import Ingest, Order
 from store.bucket import LocalBucket
+from tests.faults import full_disk, small_disk
 from tests.noaa_server import CYCLE, SMALL_FULL
 from noaa import Source
 if __name__ == "__main__":
