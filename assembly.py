@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 
 import grib
-import sharedfiles
 import windwriter
 from habsim.errors import ConversionError
 from noaa import HEIGHT, WINDS, Product, Wanted
@@ -74,7 +73,7 @@ def check_whole(job: StepJob) -> None:
 
 
 def decode_step(job: StepJob) -> None:
-    """Decode the messages of a step into `job.target`, which appears whole or not at all.
+    """Decode the messages of a step into the new file `job.target`.
 
     Raises ConversionError when a message is damaged or not what the inventory says.
     """
@@ -102,7 +101,7 @@ def decode_step(job: StepJob) -> None:
                 absent.discard(wanted)
     if absent:
         raise ConversionError(f"{len(absent)} fields of the step are missing, one is {min(absent)}")
-    with sharedfiles.replacing(job.target) as temporary, temporary.open("wb") as target:
+    with job.target.open("xb") as target:
         target.write(winds.data.cast("B"))
         if heights is not None:
             target.write(heights.data.cast("B"))

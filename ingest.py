@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import logging
@@ -30,6 +31,7 @@ from typing import Any
 import assembly
 import grib
 import noaa
+import sharedfiles
 from assembly import Found, StepJob
 from habsim.errors import ConversionError, InventoryError, NotFoundError, SourceChangedError, WindFileError
 from httpfiles import HttpFiles, RemoteFile
@@ -78,7 +80,15 @@ class Decoders:
         self._replacing = threading.Lock()  # protects `_pool`
 
     def decode(self, job: StepJob) -> None:
-        """Do the job. Raises ConversionError as `assembly.decode_step`, and when its process died."""
+        """Do the job; its target appears whole or not at all, and on disk.
+
+        Raises ConversionError as `assembly.decode_step` does, and when the process died.
+        """
+        # Here and not in the process, which decodes the next step while this one goes to the disk.
+        with sharedfiles.replacing(job.target) as temporary:
+            self._decode(dataclasses.replace(job, target=temporary))
+
+    def _decode(self, job: StepJob) -> None:
         with self._replacing:
             if self._pool is None:
                 # A fork of a program with threads may hang, so processes start afresh.

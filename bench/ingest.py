@@ -92,7 +92,7 @@ def _decode_and_pack(folder: Path) -> Iterator[Row]:
     try:
         decoders.decode(StepJob(raw, tuple(found), FULL, run, 0, 0, steps[0]))  # starts the processes
         began = time.perf_counter()
-        with ThreadPoolExecutor(PROCESSES) as pool:
+        with ThreadPoolExecutor(PROCESSES + 2) as pool:
             list(pool.map(decoders.decode, [StepJob(raw, tuple(found), FULL, run, 0, 0, step) for step in steps]))
         decoded = time.perf_counter()
     finally:

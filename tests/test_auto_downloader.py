@@ -51,7 +51,7 @@ def server(encoded: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setitem(noaa.PRODUCTS, "classic", SMALL_CLASSIC)
         monkeypatch.setitem(noaa.PRODUCTS, "full", SMALL_FULL)
         monkeypatch.setattr(noaa, "FULL", SMALL_FULL)
-        monkeypatch.setattr(Decoders, "decode", lambda self, job: assembly.decode_step(job))
+        monkeypatch.setattr(Decoders, "_decode", lambda self, job: assembly.decode_step(job))
         yield running
 
 

@@ -371,7 +371,7 @@ def server(encoded: Archive) -> Iterator[NoaaServer]:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Decode in this process: starting others takes a second, and they have tests of their own."""
-    monkeypatch.setattr(Decoders, "decode", lambda self, job: assembly.decode_step(job))
+    monkeypatch.setattr(Decoders, "_decode", lambda self, job: assembly.decode_step(job))
 
 
 def publish(
