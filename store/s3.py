@@ -1,8 +1,8 @@
 """A bucket on S3: AWS, Cloudflare R2 or any other store that speaks its protocol.
 
-boto3 builds, signs and parses; what goes over the wire goes through one urllib3 pool of this module. boto3's own
-session knows timeouts of a single attempt only, and it costs 1 ms of the interpreter a call. So every call here has a
-deadline over all its attempts, and ranged reads go past boto3 with an address that it has signed.
+boto3 builds, signs and parses, `store.connection` sends. boto3 by itself knows timeouts of single attempts only, and a
+ranged read through it costs 2 ms of the processor; here every call has a deadline over all its attempts, and ranged
+reads go past boto3, to an address that it has signed.
 """
 
 from __future__ import annotations
@@ -14,43 +14,36 @@ import logging
 import os
 import random
 import re
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
-import boto3
-import botocore.session  # type: ignore[import-untyped]
 import urllib3
-from botocore.awsrequest import AWSPreparedRequest, AWSResponse  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import (  # type: ignore[import-untyped]
     BotoCoreError,
     ClientError,
     NoCredentialsError,
     PartialCredentialsError,
 )
-from botocore.httpsession import get_cert_path  # type: ignore[import-untyped]
 from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
-from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 
 from habsim.errors import BucketError, NotFoundError, ObjectChangedError
 from settings import Settings
 from store.bucket import ObjectInfo, check_name, is_object_name
+from store.connection import CONNECTIONS as CONNECTIONS
+from store.connection import Clock, Limits, Signed, Store, TryAgainError, read_body, release
 from store.patience import Breaker, Patience
 
 log = logging.getLogger(__name__)
 
-CONNECTIONS = 32  # at once, of one process
 PART_BYTES = 16 * 2**20  # larger files are uploaded in parts of this size; S3 takes 5 MiB and more, up to 10,000 parts
 _UPLOADS = 4  # parts on their way at once; each is in memory
 _COMPLETE_SECONDS = 120.0  # a store may have to copy the parts
 _SIGNED_SECONDS, _REUSED_SECONDS = 3600, 600.0  # how long a signed address holds, and how long it is used
 _SIGNED_ADDRESSES = 512
-_CHUNK = 2**20
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 _CODE = re.compile(rb"<Code>(\w{1,100})</Code>")
 _GONE = (502, 503, 504)  # what a proxy says when nobody is behind it
@@ -59,29 +52,8 @@ _AGAIN = (408, 409, 425, 429, 500, *_GONE)  # 409: another conditional write at 
 Result = TypeVar("Result")
 
 
-class _TryAgainError(Exception):
-    """An attempt has failed in a way that another one may not; `answered` where the store has said anything."""
-
-    def __init__(self, reason: str, *, answered: bool, wait_seconds: float = 0.0) -> None:
-        super().__init__(reason)
-        self.answered = answered
-        self.wait_seconds = wait_seconds
-
-
 class _BeyondError(BucketError):
     """The object ends before the range does."""
-
-
-class _Limits(NamedTuple):
-    """When a call ends (of the clock), and how many seconds may pass without a byte."""
-
-    deadline: float
-    silence: float
-
-
-class _Signed(NamedTuple):
-    address: str
-    until: float
 
 
 class S3Bucket:
@@ -99,7 +71,7 @@ class S3Bucket:
         settings: Settings,
         patience: Patience | None = None,
         *,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """`clock` and `sleep` are for deadlines and pauses. Raises BucketError when the settings do not fit."""
@@ -143,11 +115,11 @@ class S3Bucket:
     def read(self, name: str) -> bytes:
         check_name(name)
 
-        def attempt(store: _Store, limits: _Limits) -> bytes:
+        def attempt(store: Store, limits: Limits) -> bytes:
             with self._got(store, name, {}, limits) as response:
                 if response.status != 200:
                     raise self._refusal(name, response.status, _code(response), response.headers)
-                return _read(response, None, self._clock, limits)
+                return read_body(response, None, self._clock, limits)
 
         return self._within_budget(name, attempt)
 
@@ -157,7 +129,7 @@ class S3Bucket:
             return self._no_bytes(name, version)
         headers = {"Range": f"bytes={offset}-{offset + length - 1}", "If-Match": f'"{version}"'}
 
-        def attempt(store: _Store, limits: _Limits) -> bytes:
+        def attempt(store: Store, limits: Limits) -> bytes:
             with self._got(store, name, headers, limits) as response:
                 if response.status == 416:
                     raise _BeyondError(f"{name} ends before byte {offset}")
@@ -166,7 +138,7 @@ class S3Bucket:
                 if _version(response.headers.get("ETag", "")) != version:
                     raise _changed(name)
                 self._check_range(name, offset, length, response)
-                return _read(response, length, self._clock, limits)
+                return read_body(response, length, self._clock, limits)
 
         try:
             return self._within_budget(name, attempt, moved=length)
@@ -207,7 +179,7 @@ class S3Bucket:
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
         attempts = 0
 
-        def attempt(store: _Store, _limits: _Limits) -> None:
+        def attempt(store: Store, _limits: Limits) -> None:
             nonlocal attempts
             attempts += 1
             self._boto(name, store.client.put_object, Key=name, Body=content, ContentMD5=_md5(content), **condition)
@@ -235,20 +207,20 @@ class S3Bucket:
     def _within_budget(
         self,
         what: str,
-        attempt: Callable[[_Store, _Limits], Result],
+        attempt: Callable[[Store, Limits], Result],
         *,
         moved: int = 0,
         writes: bool = False,
         seconds: float | None = None,
     ) -> Result:
-        """The result of `attempt`, made again while it raises _TryAgainError and the call has time.
+        """The result of `attempt`, made again while it raises TryAgainError and the call has time.
 
         The call has the `seconds` of a small one, and more for the bytes that are `moved`.
         """
         patience, process = self._patience, self._here()
         started = self._clock()
         budget = (seconds or patience.call_seconds) + moved / patience.bytes_per_second
-        limits = _Limits(started + budget, patience.write_seconds if writes else patience.read_seconds)
+        limits = Limits(started + budget, patience.write_seconds if writes else patience.read_seconds)
         self._limits.now = limits  # for what boto3 sends
         attempts = 0
         answered = False
@@ -259,7 +231,7 @@ class S3Bucket:
                     result = attempt(process.store(self._connect), limits)
                     outcome.answered = True
                     return result
-                except _TryAgainError as error:
+                except TryAgainError as error:
                     answered |= error.answered
                     pause = max(error.wait_seconds, patience.pause(attempts) * random.uniform(0.5, 1.0))
                     if self._clock() + pause >= limits.deadline:
@@ -290,7 +262,7 @@ class S3Bucket:
             code = error.response.get("Error", {}).get("Code", "")
             raise self._refusal(what, answer["HTTPStatusCode"], code, answer["HTTPHeaders"]) from error
         except ResponseParserError as error:
-            raise _TryAgainError(f"an answer that cannot be read ({error})", answered=True) from error
+            raise TryAgainError(f"an answer that cannot be read ({error})", answered=True) from error
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise BucketError(
                 f"there are no keys for {self}; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
@@ -313,7 +285,7 @@ class S3Bucket:
                 "see AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION"
             )
         if status in _AGAIN:
-            return _TryAgainError(said, answered=status not in _GONE, wait_seconds=_seconds(headers))
+            return TryAgainError(said, answered=status not in _GONE, wait_seconds=_seconds(headers))
         if 300 <= status < 400:
             region = headers.get("x-amz-bucket-region", "another region")
             return BucketError(f"bucket {self.name} is elsewhere ({said}), in {region}; see AWS_REGION")
@@ -331,22 +303,22 @@ class S3Bucket:
                 self._processes.pop(other, None)
         return process
 
-    def _connect(self) -> _Store:
+    def _connect(self) -> Store:
         with self._our_errors("the client"):
-            return _Store(self.endpoint, self._settings, self._patience, self._clock, lambda: self._limits.now)
+            return Store(self.endpoint, self._settings, self._patience, self._clock, lambda: self._limits.now)
 
     # --- Reading
 
     @contextlib.contextmanager
     def _got(
-        self, store: _Store, name: str, headers: dict[str, str], limits: _Limits
+        self, store: Store, name: str, headers: dict[str, str], limits: Limits
     ) -> Iterator[urllib3.BaseHTTPResponse]:
         """The answer to a GET, its body not read. What is left of it at the end costs the connection."""
         now = self._clock()
         signed = store.signed.get(name)
         is_new = signed is None or signed.until < now
         if signed is None or is_new:
-            signed = _Signed(self._sign(store, name), now + _REUSED_SECONDS)
+            signed = Signed(self._sign(store, name), now + _REUSED_SECONDS)
             if len(store.signed) >= _SIGNED_ADDRESSES:
                 store.signed.clear()
             store.signed[name] = signed
@@ -355,12 +327,12 @@ class S3Bucket:
             if response.status == 403 and not is_new:
                 # Keys of a role are replaced now and then.
                 store.signed.pop(name, None)
-                raise _TryAgainError("403 for an address signed earlier", answered=True)
+                raise TryAgainError("403 for an address signed earlier", answered=True)
             yield response
         finally:
-            _release(response)
+            release(response)
 
-    def _sign(self, store: _Store, name: str) -> str:
+    def _sign(self, store: Store, name: str) -> str:
         with self._our_errors(name):
             address: str = store.client.generate_presigned_url(
                 "get_object", Params={"Bucket": self.name, "Key": name}, ExpiresIn=_SIGNED_SECONDS
@@ -383,9 +355,9 @@ class S3Bucket:
         if int(first) == offset and int(last) < offset + length - 1:
             raise _BeyondError(f"{name} has {total} bytes")
         if (int(first), int(last)) != (offset, offset + length - 1):
-            raise _TryAgainError(f"bytes {first} to {last} instead of {length} from {offset}", answered=True)
+            raise TryAgainError(f"bytes {first} to {last} instead of {length} from {offset}", answered=True)
         if size is not None and size != str(length):
-            raise _TryAgainError(f"a length of {size} bytes for a range of {length}", answered=True)
+            raise TryAgainError(f"a length of {size} bytes for a range of {length}", answered=True)
 
     def _no_bytes(self, name: str, version: str) -> bytes:
         if self.info(name).version != version:
@@ -475,147 +447,13 @@ class _Process:
     def __init__(self, breaker: Breaker) -> None:
         self.breaker = breaker
         self._lock = threading.Lock()  # one client is made, however many threads come first
-        self._store: _Store | None = None
+        self._store: Store | None = None
 
-    def store(self, connect: Callable[[], _Store]) -> _Store:
+    def store(self, connect: Callable[[], Store]) -> Store:
         if self._store is None:
             with self._lock:
                 self._store = self._store or connect()
         return self._store
-
-
-class _Store:
-    """boto3's client, and the connections that it and the ranged reads share."""
-
-    def __init__(
-        self,
-        endpoint: str,
-        settings: Settings,
-        patience: Patience,
-        clock: Callable[[], float],
-        limits: Callable[[], _Limits],
-    ) -> None:
-        """`limits` gives those of the call that the current thread is in."""
-        self.signed: dict[str, _Signed] = {}
-        self._patience, self._clock, self._limits = patience, clock, limits
-        core = botocore.session.Session()
-        session = boto3.session.Session(botocore_session=core)
-        secret, token = settings.aws_secret_access_key, settings.aws_session_token
-        host = urllib3.util.parse_url(endpoint).host or ""
-        # A host name with the bucket's dots would fit no certificate.
-        has_own_host = "amazonaws.com" in host and "." not in (settings.s3_bucket_name or "")
-        self.client = session.client(
-            "s3",
-            endpoint_url=endpoint,
-            region_name=settings.aws_region,
-            aws_access_key_id=settings.aws_access_key_id,
-            aws_secret_access_key=secret.get_secret_value() if secret else None,
-            aws_session_token=token.get_secret_value() if token else None,
-            config=Config(
-                # The deadline counts here, which boto3's own repetitions do not know.
-                retries={"mode": "standard", "total_max_attempts": 1},
-                connect_timeout=patience.connect_seconds,
-                read_timeout=patience.read_seconds,
-                max_pool_connections=CONNECTIONS,
-                tcp_keepalive=True,
-                signature_version="s3v4",
-                # Other stores know neither the newer checksums nor a host for each bucket.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "virtual" if has_own_host else "path"},
-            ),
-        )
-        self.client.meta.events.register("before-send.s3", self._send_for_boto)
-        self._pools = _connections(endpoint, core.get_config_variable("ca_bundle"))
-
-    def send(
-        self, method: str, url: str, headers: dict[str, Any], body: bytes | None, limits: _Limits
-    ) -> urllib3.BaseHTTPResponse:
-        """The answer, its body not read. Raises _TryAgainError when none comes in time."""
-        remaining = limits.deadline - self._clock()
-        if remaining <= 0.0:
-            raise _TryAgainError("no time is left", answered=False)
-        timeout = urllib3.Timeout(
-            connect=min(self._patience.connect_seconds, remaining), read=min(limits.silence, remaining)
-        )
-        try:
-            return self._pools.urlopen(
-                method,
-                url,
-                body=body,
-                headers=headers,
-                timeout=timeout,
-                pool_timeout=remaining,
-                retries=False,
-                redirect=False,
-                preload_content=False,
-                decode_content=False,
-            )
-        except urllib3.exceptions.EmptyPoolError as error:
-            raise _TryAgainError(f"all {CONNECTIONS} connections are in use", answered=True) from error
-        except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise _TryAgainError(_reason(error), answered=False) from error
-
-    def _send_for_boto(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
-        """Sends what boto3 has built and signed. Its own session is not asked when there is an answer here."""
-        limits = self._limits()
-        # The body follows at once, so the server must not be asked for leave.
-        headers = {name: value for name, value in request.headers.items() if name != "Expect"}
-        response = self.send(request.method, request.url, headers, request.body, limits)
-        try:
-            body = _read(response, None, self._clock, limits)
-        finally:
-            _release(response)
-        return AWSResponse(request.url, response.status, response.headers, _Body(body))
-
-
-def _connections(endpoint: str, certificates: str | None) -> urllib3.PoolManager:
-    options: dict[str, Any] = {
-        "num_pools": 4,
-        "maxsize": CONNECTIONS,
-        "block": True,
-        "ca_certs": certificates or get_cert_path(True),
-        "socket_options": [
-            (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
-            (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-        ],
-    }
-    proxy = get_environ_proxies(endpoint).get(endpoint.partition(":")[0])
-    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
-
-
-class _Body:
-    """A body that has been read, as boto3 reads one."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def stream(self, *_: Any, **__: Any) -> Iterator[bytes]:
-        yield self._content
-
-
-def _read(response: urllib3.BaseHTTPResponse, length: int | None, clock: Callable[[], float], limits: _Limits) -> bytes:
-    """The body, of `length` bytes when given. Raises _TryAgainError when it is shorter or does not come in time."""
-    chunks = []
-    got = 0
-    try:
-        while chunk := response.read1(_CHUNK):
-            chunks.append(chunk)
-            got += len(chunk)
-            if got != length and clock() > limits.deadline:
-                raise _TryAgainError(f"{got} bytes when the time was over", answered=True)
-    except (urllib3.exceptions.HTTPError, OSError) as error:
-        raise _TryAgainError(f"after {got} bytes of the body: {_reason(error)}", answered=True) from error
-    if length is not None and got != length:
-        raise _TryAgainError(f"{got} bytes instead of {length}", answered=True)
-    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-def _release(response: urllib3.BaseHTTPResponse) -> None:
-    """Give the connection back; with bytes still to come it is closed, not read to the end."""
-    if response.length_remaining != 0:
-        response.close()
-    response.release_conn()
 
 
 def _version(etag: str) -> str:
@@ -642,9 +480,3 @@ def _seconds(headers: Any) -> float:
     """Seconds to wait that an answer asks for; 0 where it does not or names a date."""
     asked = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
     return float(asked) if asked.isdecimal() else 0.0
-
-
-def _reason(error: Exception) -> str:
-    """What went wrong, without the objects that urllib3 names in its messages."""
-    reason = error.args[-1] if error.args else error
-    return str(reason) if isinstance(reason, Exception) else re.sub(r"<[^>]*>:? ?", "", str(reason))

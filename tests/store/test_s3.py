@@ -367,6 +367,30 @@ def test_connections_are_kept_and_no_more_than_the_pool_has(bucket: S3Bucket, pr
     assert proxy.counters.connections <= CONNECTIONS
 
 
+def test_upload_may_take_longer_than_a_connection(bucket: S3Bucket, proxy: Proxy, clock: Clock) -> None:
+    """Over a slow line: 16 MB at 8 MB/s, where connecting may take a second."""
+    content = bytes(16_000_000)
+    patience = Patience(connect_seconds=1.0, write_seconds=60.0)
+    with Proxy(proxy.upstream[1], bytes_per_second=8e6) as slow:
+        uploading = S3Bucket(s3_servers.settings(bucket.name, slow.port), patience, clock=clock, sleep=clock.sleep)
+        uploading.write("large", content)
+        assert slow.counters.by_method == {"PUT": 1}
+    assert bucket.info("large").size == len(content)
+
+
+def test_upload_ends_with_its_budget(bucket: S3Bucket, proxy: Proxy, clock: Clock) -> None:
+    def time_passes(_: Request) -> bool:
+        clock.now += 1000.0
+        return False
+
+    with Proxy(proxy.upstream[1], bytes_per_second=8e6) as slow:
+        slow.add(Fault("silent"), when=time_passes)
+        uploading = S3Bucket(s3_servers.settings(bucket.name, slow.port), PATIENT, clock=clock, sleep=clock.sleep)
+        with pytest.raises(BucketError, match=r"large at .* 1 attempts in 10\d\d.\d s, .* bytes were sent when"):
+            uploading.write("large", bytes(50_000_000))
+    assert list(bucket.list()) == ["a"]
+
+
 # --- Budgets
 
 
