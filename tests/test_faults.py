@@ -59,9 +59,16 @@ class Upstream(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    """Says nothing of clients that go."""
+
+    def handle_error(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
 def upstream() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer((HOST, 0), Upstream) as server:
+    with QuietServer((HOST, 0), Upstream) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
