@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,10 @@ import numpy.typing as npt
 
 from habsim.atmosphere import altitude
 from habsim.errors import BucketError
-from store.bucket import LocalBucket, ObjectInfo
+from store.bucket import Bucket, LocalBucket, ObjectInfo
+from store.manifest import cycle_start, wind_file_name
+from store.publish import publish
+from tests.worlds import sample, write_field
 
 Floats = npt.NDArray[np.floating[Any]]
 
@@ -28,6 +32,24 @@ def waves(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> tuple[Flo
 def heights(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
     slope: Floats = 200.0 * np.cos(2 * np.radians(lat)) + 40.0 * np.sin(np.radians(lon)) + 0.0 * time
     return slope + altitude(pressure)
+
+
+def publish_waves(bucket: Bucket, cycle: str, members: int, strength: float = 1.0) -> None:
+    """A cycle of members whose winds differ at every node, with heights; each file has 2.9 MB."""
+    levels = [10.0, 30.0, 100.0, 200.0, 300.0, 500.0, 700.0, 850.0, 1000.0]
+    with tempfile.TemporaryDirectory() as work:
+        files = {}
+        for member in range(members):
+
+            def flow(
+                lat: Floats, lon: Floats, p: Floats, t: Floats, turn: float = 7.0 * member
+            ) -> tuple[Floats, Floats]:
+                u, v = waves(lat, lon + turn, p, t)
+                return strength * u, strength * v
+
+            field = sample(flow, levels=levels, degrees=2.5, height=heights, start=cycle_start(cycle))
+            files[member] = write_field(Path(work) / wind_file_name(cycle, member), field)
+        publish(bucket, cycle, files, "test")
 
 
 class Elsewhere(LocalBucket):

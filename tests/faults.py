@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import hashlib
 import os
 import resource
 import shutil
@@ -235,3 +236,8 @@ def open_files() -> int:
     """Descriptors that this process holds, without those of objects that nobody refers to any more."""
     gc.collect()
     return len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, computed apart from the code under test."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -17,41 +17,19 @@ import elev
 from app import create_app
 from store import resident
 from store.bucket import LocalBucket
-from store.manifest import cycle_start, wind_file_name
-from store.publish import publish
+from store.manifest import wind_file_name
 from tests.asking import TAWHIRI_PATH, error_text, single, spaceshot, tawhiri, url
-from tests.elsewhere import Elsewhere, Floats, heights, waves
-from tests.worlds import CYCLE, START, make_settings, sample, write_field
+from tests.elsewhere import Elsewhere, publish_waves
+from tests.worlds import CYCLE, START, make_settings
 
 MEMBERS = 4
 LATER = "2026111906"
-LEVELS = [10.0, 30.0, 100.0, 200.0, 300.0, 500.0, 700.0, 850.0, 1000.0]
-
-
-def publish_waves(folder: Path, cycle: str = CYCLE, strength: float = 1.0) -> LocalBucket:
-    """A cycle of members whose winds differ at every node."""
-    bucket, files = LocalBucket(folder), {}
-    work = folder.with_name(f"{folder.name}.making")
-    work.mkdir(parents=True)
-    for member in range(MEMBERS):
-
-        def flow(
-            lat: Floats, lon: Floats, pressure: Floats, time: Floats, member: int = member
-        ) -> tuple[Floats, Floats]:
-            u, v = waves(lat, lon + 7.0 * member, pressure, time)
-            return strength * u, strength * v
-
-        field = sample(flow, levels=LEVELS, degrees=2.5, height=heights, start=cycle_start(cycle))
-        files[member] = write_field(work / wind_file_name(cycle, member), field)
-    publish(bucket, cycle, files, "test")
-    work.rmdir()
-    return bucket
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("original") / "bucket"
-    publish_waves(folder)
+    publish_waves(LocalBucket(folder), CYCLE, MEMBERS)
     return folder
 
 
@@ -193,7 +171,7 @@ def test_cycle_that_replaces_another_while_it_is_fetched_is_flown(
     def replace(name: str, offset: int, length: int) -> None:
         if not done:
             done.append(1)
-            publish_waves(bucket.root, LATER, strength=0.5)
+            publish_waves(LocalBucket(bucket.root), LATER, MEMBERS, strength=0.5)
             for member in range(MEMBERS):
                 (bucket.root / wind_file_name(CYCLE, member)).unlink()
             (bucket.root / f"{CYCLE}.json").unlink()
