@@ -17,6 +17,7 @@ import eccodes
 import numpy as np
 import numpy.typing as npt
 
+import halves
 from habsim.atmosphere import altitude
 from habsim.errors import ConversionError
 
@@ -37,7 +38,6 @@ _BITMAP_FOLLOWS, _BITMAP_AS_BEFORE, _NO_BITMAP = 0, 254, 255  # table 6.0
 _WESTWARD, _NORTHWARD, _BY_COLUMN, _ALTERNATING = 128, 64, 32, 16  # scanning mode, table 3.4
 _TOLERANCE_DEGREES = 1e-3  # grids that came from GRIB1 are in millidegrees
 _MISSING = 9.999e20  # eccodes' own default, 9999, is also a height
-_HALF_LIMIT = float(np.finfo(np.float16).max)
 
 Half = npt.NDArray[np.float16]
 Slot = tuple[str, float, int]  # variable, level in hPa, valid time in Unix seconds
@@ -426,14 +426,11 @@ def _close(angle: float, expected: float) -> bool:
 def _as_stored(values: npt.NDArray[np.float64], header: Header) -> Half:
     """A plane (lat, lon) as the wind file has it: float16 (lat, lon + 1)."""
     standard = float(altitude(header.level)) if header.variable == "HGT" else 0.0
-    lowest, highest = float(values.min()) - standard, float(values.max()) - standard
-    if not (lowest >= -_HALF_LIMIT and highest <= _HALF_LIMIT):
+    stored = halves.pack(values, standard)
+    if stored is None:
         missing = int(np.count_nonzero(~np.isfinite(values) | (values == _MISSING)))
         if missing:
             raise ConversionError(f"{header}: {missing} of {values.size} values are missing; a wind file has no gaps")
-        largest = max(-lowest, highest)
-        raise ConversionError(f"{header}: a value of size {largest:g} does not fit float16, limit {_HALF_LIMIT:g}")
-    stored = np.empty((values.shape[0], values.shape[1] + 1), np.float16)
-    np.subtract(values, standard, out=stored[:, :-1], casting="same_kind")
-    stored[:, -1] = stored[:, 0]
+        largest = float(np.abs(values - standard).max())
+        raise ConversionError(f"{header}: a value of size {largest:g} does not fit float16, limit {halves.LARGEST:g}")
     return stored

@@ -131,10 +131,7 @@ class HttpFiles:
                 size = _content_length(response)
                 if size > _SMALL_BYTES:
                     raise SourceError(f"{address} has {size} bytes, at most {_SMALL_BYTES} were expected")
-                content = b"".join(self._chunks(response))
-                if len(content) != size:
-                    raise _Again(f"{len(content)} of {size} bytes came")
-                return content
+                return b"".join(self._chunks(response))
 
         return self._patiently(address, ask)
 

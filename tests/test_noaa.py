@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 import assembly
+import halves
 import ingest
 import noaa
 from app import create_app
@@ -770,6 +771,37 @@ def test_a_step_lacks_no_field(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"1 fields of the step are missing, one is \('HGT', 1000.0\)"):
         assembly.decode_step(dataclasses.replace(job, messages=job.messages[:-1]))
     assert not job.target.exists()
+
+
+# --- Numbers to half precision
+
+
+def test_halves_are_rounded_as_numpy_does() -> None:
+    """Every half, what lies between two of them, and what lies a little beside that."""
+    codes = np.arange(65536, dtype=np.uint16).view(np.float16)
+    exact = np.sort(codes[np.isfinite(codes)].astype(np.float64))
+    between = (exact[1:] + exact[:-1]) / 2
+    beside = [np.nextafter(between, side) for side in (-np.inf, np.inf)]
+    values = np.concatenate([exact, between, *beside, [0.0, -0.0, 1e-300, 5e-324]]).reshape(1, -1)
+    packed = halves.pack(values, 0.0)
+    assert packed is not None
+    np.testing.assert_array_equal(packed[:, :-1].view(np.uint16), values.astype(np.float16).view(np.uint16))
+
+
+def test_halves_are_those_of_the_difference_with_the_first_column_repeated() -> None:
+    values = np.random.default_rng(1).normal(5500.0, 300.0, (7, 12))
+    for part in (values, values[::2, ::3], values.T):
+        packed = halves.pack(part, 5574.4)
+        assert packed is not None
+        np.testing.assert_array_equal(packed[:, :-1], (part - 5574.4).astype(np.float16))
+        np.testing.assert_array_equal(packed[:, -1], packed[:, 0])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 65505.0, -65505.0, 9.999e20])
+def test_what_is_no_half_is_not_packed(value: float) -> None:
+    values = np.zeros((3, 4))
+    values[1, 2] = value
+    assert halves.pack(values, 0.0) is None
 
 
 # --- Which cycle
