@@ -12,26 +12,39 @@ endif
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
-.PHONY: run setup setup-dev setup-downloader demo convert test check bench soak clean
+.PHONY: run setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
 
 run: setup
-	@test -n "$$HABSIM_BUCKET_DIR" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
+	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
 	@exec $(VENV)/bin/gunicorn --config gunicorn_config.py app:app
 
 setup: $(VENV)/service.stamp $(HABSIM_DATA_DIR)/elevation.npz
 
 setup-downloader: $(VENV)/service.stamp $(VENV)/downloader.stamp
 
+setup-elevation: $(VENV)/service.stamp $(VENV)/elevation.stamp
+
 setup-dev: setup $(VENV)/dev.stamp
 
 demo: setup
 	@$(PY) -m scripts.demo_cycle --bucket $(BUCKET)
+
+# For example: make download PRODUCT=full MODE=daemon STORE=s3
+download: setup-downloader
+	@$(PY) -m scripts.auto_downloader $(if $(MODE),--mode $(MODE)) $(if $(CYCLE),--cycle $(CYCLE)) \
+		$(if $(PRODUCT),--product $(PRODUCT)) $(if $(MEMBERS),--members $(MEMBERS)) \
+		$(if $(MAX_HOURS),--max-hours $(MAX_HOURS)) $(if $(STORE),--store $(STORE)) $(if $(KEEP),--keep $(KEEP))
 
 # For example: make convert FILES="gfs.grib2" TO=data/gfs STEADY_HOURS=24
 convert: setup-downloader
 	@test -n "$(FILES)" -a -n "$(TO)" || { echo 'make convert needs FILES="..." and TO=folder'; exit 2; }
 	@$(PY) -m scripts.convert_grib $(FILES) --bucket $(TO) $(if $(MEMBER),--member $(MEMBER)) \
 		$(if $(STEADY_HOURS),--steady-hours $(STEADY_HOURS))
+
+# For example: make elevation TILES=gmted2010/ TO=worldelev.npy
+elevation: setup setup-elevation
+	@test -n "$(TILES)" -a -n "$(TO)" || { echo 'make elevation needs TILES="..." and TO=file'; exit 2; }
+	@$(PY) -m scripts.build_elevation $(TILES) --output $(TO)
 
 test: setup-dev check
 	$(PY) -m pytest -n 2 --dist worksteal
@@ -64,7 +77,11 @@ $(VENV)/downloader.stamp: requirements-downloader.txt | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-downloader.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-downloader.txt $(VENV)/service.stamp
+$(VENV)/elevation.stamp: requirements-elevation-tools.txt $(VENV)/service.stamp
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-elevation-tools.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt requirements-downloader.txt requirements-elevation-tools.txt $(VENV)/service.stamp
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import accuracy, dataplane, flights, machine, service
+from bench import accuracy, dataplane, flights, ingest, machine, service
 from bench.table import Row, show
 from settings import Settings
 
@@ -20,6 +20,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
         f"Data plane: a store behind {dataplane.LATENCY_MS} ms and {dataplane.MEGABYTES_PER_SECOND} MB/s",
         dataplane.rows,
     ),
+    "ingest": ("Ingest: from NOAA's messages to wind files", ingest.rows),
     "flights": ("Flights: one core, in process", flights.rows),
 }
 
