@@ -558,6 +558,27 @@ def test_a_missing_file_is_named(server: NoaaServer, tmp_path: Path, here: None)
     assert "gec00.t00z.pgrb2a.0p50.f003 is not there" in refusal(server, tmp_path)
 
 
+def test_nothing_is_written_to_a_file_that_was_closed(
+    server: NoaaServer, tmp_path: Path, here: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One range fails at once while others of the step are slow: their bytes may not land in another file."""
+    failures: list[OSError] = []
+    write = os.pwrite
+
+    def noting(descriptor: int, content: bytes, position: int) -> int:
+        try:
+            return write(descriptor, content, position)
+        except OSError as error:
+            failures.append(error)
+            raise
+
+    monkeypatch.setattr(os, "pwrite", noting)
+    server.fault("missing", r"pgrb2a.*f000$")
+    server.fault("slow", r"pgrb2a.*f000$", times=3, seconds=0.3)
+    assert "pgrb2a.0p50.f000 is not there" in refusal(server, tmp_path)
+    assert failures == []
+
+
 # --- Going on
 
 
@@ -631,6 +652,8 @@ def test_a_full_disk_is_an_error_after_which_a_run_goes_on(
             publish(server, disk)
         left = [path for path in disk.rglob("*") if path.is_file() and not path.name.startswith("step_")]
         assert left == []
+        sizes = {path.stat().st_size for path in disk.rglob("step_*")}
+        assert sizes <= {assembly.step_bytes(SMALL_FULL)}
     bucket, _ = publish(server, tmp_path)
     check_truth(bucket, 1, SMALL_FULL)
 
