@@ -8,8 +8,9 @@ import gc
 import hashlib
 import json
 import logging
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,14 +20,16 @@ import pytest
 import gefs
 import sharedfiles
 from gefs import Cycle, Cycles, Remote
-from habsim.errors import BucketError, NotFoundError, UnavailableError, WindFileError
-from store import cache
+from habsim.errors import BucketError, NotFoundError, ObjectChangedError, UnavailableError, WindFileError
+from store import cache, resident
 from store import publish as publishing
 from store.bucket import Bucket, LocalBucket, ObjectInfo
 from store.manifest import Manifest, ManifestMember, cycle_at, cycle_start, read_manifest, wind_file_name
 from store.publish import Publication, remove_cycle
+from store.resident import ResidentFile
 from tests import faults
-from tests.worlds import file_in, make_bucket, sample, uniform, write_field
+from tests.elsewhere import Elsewhere
+from tests.worlds import LEVELS_31, file_in, make_bucket, sample, uniform, write_field
 from windfile import WindFile
 
 FIRST, SECOND = "2026111900", "2026111906"
@@ -415,7 +418,7 @@ def test_version_is_of_the_manifest_that_was_read(bucket: Watched, tmp_path: Pat
 
 
 def test_empty_bucket_says_what_to_do(tmp_path: Path, data: Path) -> None:
-    with pytest.raises(UnavailableError, match=r"make demo.*Fly on a real forecast") as caught:
+    with pytest.raises(UnavailableError, match=r"make demo.*Use live GEFS") as caught:
         Cycles(LocalBucket(tmp_path / "nothing"), data).current()
     assert "whichgefs is not in the bucket" in caught.value.message
     assert not (data / "currgefs.txt").exists()
@@ -882,3 +885,399 @@ def test_records_of_verified_files_are_bounded(tmp_path: Path, monkeypatch: pyte
     for member in range(4):
         cycles.open_member(cycles.current(), member)
     assert len(list((tmp_path / "data" / "gefs" / "verified").iterdir())) == 2
+
+
+# --- A bucket elsewhere
+
+
+@pytest.fixture
+def far(tmp_path: Path) -> Elsewhere:
+    """An empty bucket elsewhere."""
+    return Elsewhere(tmp_path / "far")
+
+
+class Gate:
+    """Keeps calls to a bucket elsewhere waiting in their threads until it is open; counts them."""
+
+    def __init__(self, bucket: Elsewhere) -> None:
+        self.opened = threading.Event()
+        self.opened.set()
+        self.calls: list[str] = []
+        read = bucket.read
+
+        def waiting(name: str) -> bytes:
+            self.calls.append(f"{threading.current_thread().name} {name}")
+            assert self.opened.wait(faults.DEADLINE_SECONDS)
+            return read(name)
+
+        bucket.read = waiting  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def gate(far: Elsewhere) -> Iterator[Gate]:
+    gate = Gate(far)
+    yield gate
+    gate.opened.set()
+    faults.wait_until(lambda: not looking(), "the end of the look")
+
+
+def looking() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "refresh"]
+
+
+def test_no_request_waits_for_a_bucket_elsewhere_when_a_cycle_is_known(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data, refresh_seconds=0.0)
+    assert cycles.current().name == FIRST  # nothing is known yet: this one waits
+    publish(far, tmp_path, SECOND)
+    faults.wait_until(lambda: not looking())
+    gate.opened.clear()
+    gate.calls.clear()
+    for _ in range(20):
+        assert cycles.current().name == FIRST
+    faults.wait_until(lambda: gate.calls, "a look")
+    assert gate.calls == ["refresh whichgefs"]  # one at a time, in the background
+    gate.opened.set()
+    faults.wait_until(lambda: cycles.current().name == SECOND, "the new cycle")
+
+
+def test_bucket_elsewhere_is_asked_when_it_is_time(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(far, tmp_path)
+    now = 1000.0
+    cycles = Cycles(far, data, refresh_seconds=300.0)
+    with monkeypatch.context() as patched:
+        patched.setattr(time, "monotonic", lambda: now)
+        cycles.current()
+        gate.calls.clear()
+        now = 1299.0
+        for _ in range(20):
+            cycles.current()
+        assert gate.calls == []
+        now = 1300.0
+        for _ in range(20):
+            cycles.current()
+    faults.wait_until(lambda: not looking())
+    assert gate.calls.count("refresh whichgefs") == 1
+
+
+def test_look_that_cannot_begin_is_made_later(
+    far: Elsewhere, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data, refresh_seconds=0.0)
+    cycles.refresh()
+    publish(far, tmp_path, SECOND)
+
+    def no_thread(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", no_thread)
+        assert cycles.current().name == FIRST
+    assert "no look for a new cycle: can't start new thread" in caplog.text
+    faults.wait_until(lambda: cycles.current().name == SECOND, "the new cycle")
+    faults.wait_until(lambda: not looking())
+
+
+def test_other_processes_switch_without_asking_the_store(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path
+) -> None:
+    publish(far, tmp_path)
+    one, other = (Cycles(far, data, refresh_seconds=1e9) for _ in range(2))
+    assert one.refresh() == other.refresh()
+    publish(far, tmp_path, SECOND)
+    switched = one.refresh()
+    gate.calls.clear()
+    gate.opened.clear()
+    assert other.current() == switched
+    assert dict(other.current().objects) == dict(switched.objects)
+    assert Cycles(far, data, refresh_seconds=1e9)._shared() == switched
+    assert gate.calls == []
+
+
+def test_restart_while_the_store_is_silent_flies_on(
+    far: Elsewhere, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data)
+    before = cycles.current()
+    part = cycles.open_member(before, 1)
+    assert isinstance(part, ResidentFile)
+    part.fetch(part.missing())
+    far.silent = True
+    refused: list[str] = []
+    restarted = Cycles(far, data, remote=Remote(refused=refused.append))
+    assert restarted.refresh() == before
+    assert refused == ["unreachable"]
+    assert "the bucket's cycle is refused, 2026111900 stays: the store does not answer" in caplog.text
+    assert restarted.current() == before
+    assert float(restarted.open_member(restarted.current(), 1).winds.data[2, 2, 1, 1, 0]) == 11.0
+    assert Cycles(far, data).current() == before
+    with pytest.raises(UnavailableError, match="no cycle can be flown: the store does not answer"):
+        Cycles(far, tmp_path / "other").current()
+
+
+@pytest.mark.parametrize("content", [b"{}", b"", b"[]", b'{"version": 1, "manifest": 5, "objects": {}}', None])
+def test_damaged_description_of_a_cycle_is_not_flown(
+    far: Elsewhere, tmp_path: Path, data: Path, content: bytes | None
+) -> None:
+    publish(far, tmp_path)
+    before = Cycles(far, data).current()
+    description = data / "gefs" / "cycles" / f"{FIRST}.json"
+    good = description.read_bytes()
+    if content is None:
+        description.unlink()
+    else:
+        description.write_bytes(content)
+    far.silent = True
+    with pytest.raises(UnavailableError):
+        Cycles(far, data).current()
+    far.silent = False
+    assert Cycles(far, data).current() == before
+    if content is None:
+        assert Cycles(far, data).refresh() == before
+        assert description.read_bytes() == good
+
+
+def test_description_of_another_publication_is_not_flown(far: Elsewhere, tmp_path: Path, data: Path) -> None:
+    publish(far, tmp_path)
+    before = Cycles(far, data).current()
+    description = data / "gefs" / "cycles" / f"{FIRST}.json"
+    description.write_bytes(description.read_bytes().replace(before.version.encode(), b"0123456789abcdef"))
+    far.silent = True
+    with pytest.raises(UnavailableError):
+        Cycles(far, data).current()
+
+
+def test_process_flies_on_when_the_note_of_the_cycle_is_lost(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data, refresh_seconds=1e9)
+    before = cycles.current()
+    (data / "currgefs.txt").unlink()
+    gate.calls.clear()
+    assert cycles.current() == before
+    assert gate.calls == []
+    cycles.refresh()
+    assert (data / "currgefs.txt").read_bytes() == f"{FIRST}\n{before.version}\n".encode()
+
+
+FAR_BAD = [missing_member, cut_member, damaged_manifest, no_name, bad_name, no_whichgefs]
+
+
+@pytest.mark.parametrize("spoil", FAR_BAD)
+def test_half_uploaded_cycle_elsewhere_is_refused(
+    far: Elsewhere, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Any], None]
+) -> None:
+    publish(far, tmp_path)
+    refused: list[str] = []
+    cycles = Cycles(far, data, refresh_seconds=1e9, remote=Remote(refused=refused.append))
+    before = cycles.refresh()
+    near = Watched(far.root)
+    publish(near, tmp_path, SECOND)
+    spoil(near)
+    for again in (cycles, Cycles(far, data, refresh_seconds=1e9, remote=Remote(refused=refused.append))):
+        assert again.refresh() == before
+        assert again.current() == before
+    assert refused == ["unreachable" if spoil is damaged_manifest else "incomplete"] * 2
+    assert caplog.text.count("the bucket's cycle is refused, 2026111900 stays") == 2
+    publish(near, tmp_path, SECOND)
+    assert cycles.refresh().name == SECOND
+
+
+def test_older_cycle_elsewhere_is_refused_also_while_the_later_one_cannot_be_looked_at(
+    far: Elsewhere, tmp_path: Path, data: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(far, tmp_path)
+    publish(far, tmp_path, SECOND)
+    refused: list[str] = []
+    cycles = Cycles(far, data, remote=Remote(refused=refused.append))
+    assert cycles.refresh().name == SECOND
+    far.write("whichgefs", FIRST.encode())
+    assert cycles.refresh().name == SECOND
+    assert "the bucket names cycle 2026111900, which is older: 2026111906 stays" in caplog.text
+
+    def falters(name: str) -> bytes:
+        if name == f"{SECOND}.json":
+            raise BucketError("the store does not answer now and then")
+        return LocalBucket.read(far, name)
+
+    far.read = falters  # type: ignore[method-assign]
+    assert cycles.refresh().name == SECOND
+    assert refused == ["older", "older"]
+    del far.read
+    remove_cycle(LocalBucket(far.root), SECOND)
+    assert cycles.refresh().name == FIRST
+
+
+FAR_CURRENT = """
+import sys
+from pathlib import Path
+from gefs import Cycles
+from tests.elsewhere import Elsewhere
+far = Elsewhere(Path(sys.argv[1]))
+cycles = Cycles(far, Path(sys.argv[2]), refresh_seconds=1e9)
+before = cycles.refresh()
+print(before.name, flush=True)
+far.silent = True
+while (cycle := cycles.current()).name != sys.argv[3]:
+    assert cycle == before
+print(cycle.name, cycle.version, len(cycle.objects), len(cycle.members), flush=True)
+"""
+
+
+def test_switch_of_a_bucket_elsewhere_reaches_all_processes_at_once(far: Elsewhere, tmp_path: Path, data: Path) -> None:
+    publish(far, tmp_path)
+    with contextlib.ExitStack() as stack:
+        others = [stack.enter_context(faults.Process(FAR_CURRENT, far.root, data, SECOND)) for _ in range(2)]
+        for other in others:
+            assert other.line() == FIRST
+        publish(far, tmp_path, SECOND, members=3)
+        switched = Cycles(far, data).refresh()
+        for other in others:
+            assert other.line() == f"{SECOND} {switched.version} 3 3"
+
+
+SWITCHES = """
+Cycles(far, data).refresh()
+"""
+
+BEFORE_SWITCH = """
+import sys
+from pathlib import Path
+from gefs import Cycles
+from tests.elsewhere import Elsewhere
+far, data = Elsewhere(Path(sys.argv[1])), Path(sys.argv[2])
+"""
+
+
+def test_kill_at_any_step_of_a_switch_leaves_one_cycle_or_the_other(far: Elsewhere, tmp_path: Path, data: Path) -> None:
+    publish(far, tmp_path)
+    first = Cycles(far, data).refresh()
+    publish(far, tmp_path, SECOND)
+    second = Cycles(far, tmp_path / "other").refresh()
+    names = []
+    for step in faults.deaths(BEFORE_SWITCH, SWITCHES, far.root, data):
+        far.silent = True
+        current = Cycles(far, data).refresh()
+        assert current in (first, second), step
+        assert dict(current.objects) == dict((first if current == first else second).objects), step
+        names.append(current.name)
+        far.silent = False
+        assert Cycles(far, data).refresh() == second, step
+        far.write("whichgefs", FIRST.encode())
+        (data / "currgefs.txt").unlink()
+        assert Cycles(far, data).refresh() == first
+        far.write("whichgefs", SECOND.encode())
+    assert set(names) == {FIRST, SECOND}
+    assert names == sorted(names)
+
+
+def test_objects_published_again_under_the_same_manifest_have_another_version(
+    far: Elsewhere, tmp_path: Path, data: Path
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data, refresh_seconds=1e9)
+    before = cycles.refresh()
+    part = cycles.open_member(before, 1)
+    assert isinstance(part, ResidentFile)
+    copy = faults.cut(far.root / f"{FIRST}_01.npz", tmp_path / "same.npz", before.objects[f"{FIRST}_01.npz"].size)
+    far.put(f"{FIRST}_01.npz", copy)
+    with pytest.raises(ObjectChangedError):
+        part.fetch(part.missing())
+    after = cycles.refresh()
+    assert (after.name, after.manifest) == (before.name, before.manifest)
+    assert after.version != before.version
+    again = cycles.open_member(after, 1)
+    assert isinstance(again, ResidentFile)
+    again.fetch(again.missing())
+    assert float(again.winds.data[2, 2, 1, 1, 0]) == 11.0
+    assert cycles.current() == after == Cycles(far, data).refresh()
+
+
+def test_cycle_of_an_older_tool_is_flown_from_afar(far: Elsewhere, tmp_path: Path, data: Path) -> None:
+    for cycle in (FIRST, SECOND):
+        publish(far, tmp_path, cycle, members=3, degrees=5.0, levels=LEVELS_31)
+        far.delete(f"{cycle}.json")
+    cycles = Cycles(far, data, refresh_seconds=1e9)
+    found = cycles.current()
+    assert (found.name, found.product, found.members, found.manifest) == (SECOND, "unknown", (0, 1, 2), None)
+    assert far.moved() < sum(info.size for info in found.objects.values()) / 4
+    for member in range(3):
+        file = cycles.open_member(found, member)
+        assert isinstance(file, ResidentFile)
+        file.fetch(file.missing()[-2:])
+        assert float(file.winds.data[-1, 5, 1, 1, 0]) == 10.0 + member
+    far.silent = True
+    assert Cycles(far, data).refresh() == found
+    far.silent = False
+    whole = (far.root / f"{SECOND}_01.npz").read_bytes()
+    faults.truncate_in_place(far.root / f"{SECOND}_01.npz", 3000)
+    with pytest.raises(WindFileError, match=f"{SECOND}_01.npz is damaged"):
+        cycles.cycle(SECOND)
+    assert cycles.refresh() == found
+    (far.root / f"{SECOND}_01.npz").write_bytes(whole)
+    assert cycles.refresh().version != found.version
+
+
+def test_cycle_of_an_older_tool_stays_when_the_disk_is_full(
+    far: Elsewhere, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(far, tmp_path)
+    cycles = Cycles(far, data, refresh_seconds=1e9)
+    before = cycles.refresh()
+    publish(far, tmp_path, SECOND)
+    far.delete(f"{SECOND}.json")
+    with monkeypatch.context() as patched:
+        patched.setattr(resident, "write_at", faults.full_disk)
+        assert cycles.refresh() == before
+        assert cycles.current() == before
+    assert cycles.refresh().name == SECOND
+
+
+def test_full_disk_leaves_a_process_its_cycle_without_asking_at_each_request(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(far, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(sharedfiles, "write_atomically", faults.full_disk)
+        cycles = Cycles(far, data, refresh_seconds=1e9)
+        before = cycles.current()
+        gate.calls.clear()
+        for _ in range(5):
+            assert cycles.current() == before
+        assert gate.calls == []
+    assert cycles.refresh() == before
+    assert (data / "currgefs.txt").exists()
+
+
+def test_named_cycle_elsewhere_is_looked_at_once_in_a_while(
+    far: Elsewhere, gate: Gate, tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(far, tmp_path)
+    publish(far, tmp_path, SECOND)
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    cycles = Cycles(far, data, refresh_seconds=300.0)
+    assert cycles.named(SECOND) == cycles.current()
+    for later in (1000.0, 1301.0, 1700.0):
+        now = later
+        cycles.refresh()
+        gate.calls.clear()
+        for _ in range(5):
+            assert cycles.named(FIRST).name == FIRST
+        assert gate.calls == [f"MainThread {FIRST}.json"]
+    now = 2100.0
+    cycles.refresh()
+    far.silent = True
+    assert cycles.named(FIRST).members == (0, 1)
+    with pytest.raises(BucketError):
+        cycles.named("2026111818")
+    far.silent = False
+    with pytest.raises(NotFoundError):
+        cycles.named("2026111818")
