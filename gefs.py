@@ -230,7 +230,7 @@ class Cycles:
             if stays is None:
                 raise UnavailableError(
                     f"no cycle can be flown: {error.message}. Without HABSIM_BUCKET_DIR, `make demo` makes demo winds; "
-                    "the README shows under 'Fly on a real forecast' how to fill a bucket"
+                    "the README shows under 'Use live GEFS' how to fill a bucket"
                 ) from error
             self._refused("incomplete" if isinstance(error, NotFoundError | WindFileError) else "unreachable")
             log.warning("the bucket's cycle is refused, %s stays: %s", stays.name, error.message)

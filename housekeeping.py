@@ -21,7 +21,7 @@ from store.cache import Published
 log = logging.getLogger(__name__)
 
 Prefetch = Literal["off", "used", "all"]
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 5.0
 
 
 class Housekeeper:

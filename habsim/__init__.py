@@ -1,3 +1,3 @@
 """Flight physics: where a balloon goes, given winds and ground. No I/O, no clock, no hidden state."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

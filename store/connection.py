@@ -19,7 +19,7 @@ from botocore.utils import get_environ_proxies  # type: ignore[import-untyped]
 from settings import Settings
 from store.patience import Patience
 
-CONNECTIONS = 32  # at once, of one process
+CONNECTIONS = 40  # at once, of one process: those of the ranged reads, and some for small calls
 _CHUNK = 2**20
 _SENT_AT_ONCE = 2**18  # within the time that connecting may take
 

@@ -22,7 +22,7 @@ class Patience:
     the pauses between them are within. At its end it may wait for one silence more.
     """
 
-    call_seconds: float = 20.0
+    call_seconds: float = 10.0
     connect_seconds: float = 3.0
     read_seconds: float = 5.0  # of silence
     write_seconds: float = 20.0  # of silence: a store answers when it has kept the bytes

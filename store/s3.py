@@ -33,7 +33,6 @@ from botocore.parsers import ResponseParserError  # type: ignore[import-untyped]
 from habsim.errors import BucketError, NotFoundError, ObjectChangedError
 from settings import Settings
 from store.bucket import ObjectInfo, check_name, is_object_name
-from store.connection import CONNECTIONS as CONNECTIONS
 from store.connection import Clock, Limits, Signed, Store, TryAgainError, read_body, release
 from store.patience import Breaker, Patience
 

@@ -16,8 +16,9 @@ from habsim.errors import BucketError, NotFoundError, ObjectChangedError
 from settings import Settings
 from store import s3
 from store.bucket import Bucket, LocalBucket, open_bucket
+from store.connection import CONNECTIONS
 from store.patience import Breaker, Patience
-from store.s3 import CONNECTIONS, S3Bucket
+from store.s3 import S3Bucket
 from tests import faults, s3_servers
 from tests.proxy import HOST, Fault, Proxy, Request
 from tests.s3_servers import Store
