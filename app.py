@@ -25,7 +25,8 @@ from habsim.errors import BucketError, ElevationError, NotFoundError, Unavailabl
 from housekeeping import Housekeeper
 from settings import Settings
 from simulate import Orchestrator
-from store.bucket import ELEVATION, open_bucket
+from store.bucket import ELEVATION
+from store.opening import open_bucket
 
 log = logging.getLogger(__name__)
 

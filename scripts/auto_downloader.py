@@ -41,8 +41,9 @@ from habsim.errors import HabsimError, NotFoundError, SourceError, StoppedError
 from httpfiles import HttpFiles
 from ingest import Ingest, Order, StepDone, is_published, remove_old_cycles
 from settings import Settings
-from store.bucket import Bucket, LocalBucket, open_bucket
+from store.bucket import Bucket, LocalBucket
 from store.manifest import cycle_start
+from store.opening import open_bucket
 
 log = logging.getLogger("auto_downloader")
 

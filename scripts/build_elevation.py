@@ -30,7 +30,8 @@ import sharedfiles
 from habsim.classes import ElevationFile
 from habsim.errors import ElevationError, HabsimError
 from settings import Settings
-from store.bucket import ELEVATION, Bucket, LocalBucket, open_bucket
+from store.bucket import ELEVATION, Bucket, LocalBucket
+from store.opening import open_bucket
 
 _BLOCK_ROWS = 60  # a degree; what is in memory grows with it
 _LOWEST, _HIGHEST = -500.0, 9000.0  # m: the shore of the Dead Sea is at -430, Everest at 8849

@@ -15,7 +15,6 @@ from typing import Protocol
 
 import sharedfiles
 from habsim.errors import BucketError, NotFoundError, ObjectChangedError
-from settings import Settings
 from windfile import Identity
 
 CURRENT = "whichgefs"
@@ -71,15 +70,6 @@ class Bucket(Protocol):
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error."""
         ...
-
-
-def open_bucket(settings: Settings) -> Bucket:
-    """The bucket that the settings name: on S3 with `S3_BUCKET_NAME`, else a folder."""
-    if settings.s3_bucket_name is not None:
-        from store.s3 import S3Bucket  # boto3 is slow to import
-
-        return S3Bucket(settings)
-    return LocalBucket(settings.bucket_dir)
 
 
 def is_object_name(name: str) -> bool:

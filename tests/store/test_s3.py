@@ -15,8 +15,9 @@ from pydantic import SecretStr
 from habsim.errors import BucketError, NotFoundError, ObjectChangedError
 from settings import Settings
 from store import s3
-from store.bucket import Bucket, LocalBucket, open_bucket
+from store.bucket import Bucket, LocalBucket
 from store.connection import CONNECTIONS
+from store.opening import open_bucket
 from store.patience import Breaker, Patience
 from store.s3 import S3Bucket
 from tests import faults, s3_servers
