@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import zlib
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +27,8 @@ from habsim.errors import ConversionError
 from noaa import HEIGHT, WINDS, Product, Wanted
 
 _THREADS = 2  # numpy and zlib give the interpreter free while they copy and sum
+_CHECKSUM_BYTES = 4
+_READ_BYTES = 1 << 20
 _ROWS_AHEAD = 4  # rows of all steps that wait to be written, 9 MB each in the full product
 
 
@@ -52,9 +55,26 @@ class StepJob:
 
 
 def step_bytes(product: Product) -> int:
-    """The size of a step file."""
+    """The size of a step file: winds (lat, level, lon, 2), heights (lat, level, lon), and a checksum of both."""
     rows, columns, levels = product.shape[:3]
-    return rows * columns * levels * 2 * (3 if product.has_height else 2)
+    return rows * columns * levels * 2 * (3 if product.has_height else 2) + _CHECKSUM_BYTES
+
+
+def is_step(path: Path, product: Product) -> bool:
+    """Whether a whole step file is there; the checksum tells it from one that a power cut left."""
+    try:
+        with path.open("rb") as file:
+            if os.fstat(file.fileno()).st_size != step_bytes(product):
+                return False
+            checksum = 0
+            left = step_bytes(product) - _CHECKSUM_BYTES
+            while left:
+                chunk = file.read(min(left, _READ_BYTES))
+                checksum = zlib.crc32(chunk, checksum)
+                left -= len(chunk)
+            return file.read() == checksum.to_bytes(_CHECKSUM_BYTES, "big")
+    except FileNotFoundError:
+        return False
 
 
 def check_whole(job: StepJob) -> None:
@@ -102,9 +122,12 @@ def decode_step(job: StepJob) -> None:
     if absent:
         raise ConversionError(f"{len(absent)} fields of the step are missing, one is {min(absent)}")
     with job.target.open("xb") as target:
-        target.write(winds.data.cast("B"))
-        if heights is not None:
-            target.write(heights.data.cast("B"))
+        checksum = 0
+        for array in (winds, heights):
+            if array is not None:
+                target.write(array.data.cast("B"))
+                checksum = zlib.crc32(array.data.cast("B"), checksum)
+        target.write(checksum.to_bytes(_CHECKSUM_BYTES, "big"))
 
 
 def _check_header(job: StepJob, header: grib.Header) -> None:

@@ -80,12 +80,12 @@ class Decoders:
         self._replacing = threading.Lock()  # protects `_pool`
 
     def decode(self, job: StepJob) -> None:
-        """Do the job; its target appears whole or not at all, and on disk.
+        """Do the job; its target appears whole or not at all.
 
         Raises ConversionError as `assembly.decode_step` does, and when the process died.
         """
-        # Here and not in the process, which decodes the next step while this one goes to the disk.
-        with sharedfiles.replacing(job.target) as temporary:
+        # No wait for the disk: `assembly.is_step` tells what a power cut has left.
+        with sharedfiles.replacing(job.target, durable=False) as temporary:
             self._decode(dataclasses.replace(job, target=temporary))
 
     def _decode(self, job: StepJob) -> None:
@@ -260,10 +260,9 @@ class Ingest:
         for left in folder.glob(".*"):
             left.unlink()
         paths = {step: folder / f"step_{step:03d}.winds" for step in order.product.steps_hours}
-        size = assembly.step_bytes(order.product)
         futures = []
         for step, path in paths.items():
-            if path.exists() and path.stat().st_size == size:
+            if assembly.is_step(path, order.product):
                 self._on_step(StepDone(member, step, 0, 0, 0.0))
             else:
                 futures.append(self._steps.submit(self._make_step, order, member, step, path))
