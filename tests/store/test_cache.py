@@ -584,18 +584,20 @@ def test_elevation_of_another_version_is_never_taken_for_the_latest(
     bucket: Elsewhere, cache: DiskCache, elevation: str
 ) -> None:
     """Another process that fetches at the same time may be the last to give the file its name."""
-    old = bucket.read(elevation)
-    bucket.write(elevation, b"other heights")
-    add = cache.verified.add
+    old = cache.folder / "old"
+    replace = Path.replace
 
-    def add_late(*arguments: Any) -> None:
-        (cache.folder / elevation).write_bytes(old)
-        add(*arguments)
+    def and_another_later(path: Path, target: Path) -> Path:
+        found = replace(path, target)
+        if target.name == elevation:
+            old.write_bytes(bucket.read(elevation)[::-1])
+            replace(old, target)
+        return found
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(cache.verified, "add", add_late)
+        patched.setattr(Path, "replace", and_another_later)
         cache.fetched(elevation)
-    assert cache.fetched(elevation).read_bytes() == b"other heights"
+    assert cache.fetched(elevation).read_bytes() == bucket.read(elevation)
 
 
 # --- Several processes
@@ -752,6 +754,20 @@ def test_what_is_being_made_is_not_taken_for_abandoned(bucket: Elsewhere, cache:
     assert f".{CYCLE}_00.npz.lock" in seen[0]
     assert any(name.endswith(PART) for name in seen[0])
     assert is_published(cache.open(published(bucket, 0)), bucket, f"{CYCLE}_00.npz")
+
+
+def test_map_whose_file_is_about_to_come_stays(
+    bucket: Elsewhere, cache: DiskCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace = Path.replace
+
+    def tidied_before(path: Path, target: Path) -> Path:
+        if target.suffix == PART:
+            cache_of(bucket, cache.folder).trim()
+        return replace(path, target)
+
+    monkeypatch.setattr(Path, "replace", tidied_before)
+    assert isinstance(cache.open(published(bucket, 0)), ResidentFile)
 
 
 # --- Full disks
