@@ -1172,6 +1172,7 @@ def test_kill_at_any_step_of_a_switch_leaves_one_cycle_or_the_other(far: Elsewhe
         assert Cycles(far, data).refresh() == second, step
         far.write("whichgefs", FIRST.encode())
         (data / "currgefs.txt").unlink()
+        (data / "gefs" / "cycles" / f"{SECOND}.json").unlink()
         assert Cycles(far, data).refresh() == first
         far.write("whichgefs", SECOND.encode())
     assert set(names) == {FIRST, SECOND}

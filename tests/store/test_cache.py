@@ -589,7 +589,7 @@ def test_elevation_of_another_version_is_never_taken_for_the_latest(
 
     def and_another_later(path: Path, target: Path) -> Path:
         found = replace(path, target)
-        if target.name == elevation:
+        if target == cache.folder / elevation:
             old.write_bytes(bucket.read(elevation)[::-1])
             replace(old, target)
         return found
