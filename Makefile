@@ -55,7 +55,7 @@ check: setup-dev
 	$(VENV)/bin/mypy
 	@# import-linter reads packages only: each room that is a single file is shown to it as one.
 	@rm -rf .house && mkdir .house && for file in *.py; do mkdir .house/$${file%.py} \
-		&& ln -s ../../$$file .house/$${file%.py}/__init__.py; done && ln -s ../api ../scripts ../habsim ../store .house/
+		&& ln -s ../../$$file .house/$${file%.py}/__init__.py; done && ln -s ../api ../scripts ../habsim ../store ../forecasts .house/
 	cd .house && $(abspath $(VENV))/bin/lint-imports --config ../pyproject.toml
 
 bench: setup-dev

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 import windfile
-from grib import Field, Half, Header, Message, Series, Slot, decode, messages, moment, scan, slot_name
+from forecasts.grib import Field, Half, Header, Message, Series, Slot, decode, messages, moment, scan, slot_name
 from habsim.errors import ConversionError, NotFoundError
 from store.manifest import cycle_start, wind_file_name
 

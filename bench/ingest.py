@@ -22,15 +22,13 @@ import eccodes
 import numpy as np
 import numpy.typing as npt
 
-import assembly
-import grib
-import noaa
-from assembly import Found, StepJob
 from bench.table import Row
+from forecasts import assembly, grib, noaa
+from forecasts.assembly import Found, StepJob
+from forecasts.httpfiles import HttpFiles
+from forecasts.ingest import Decoders, Ingest, Order
+from forecasts.noaa import FULL
 from habsim.atmosphere import altitude
-from httpfiles import HttpFiles
-from ingest import Decoders, Ingest, Order
-from noaa import FULL
 from store.bucket import LocalBucket
 from store.manifest import cycle_start
 from tests import gribs, noaa_server

@@ -35,11 +35,11 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-import noaa
 import sharedfiles
+from forecasts import noaa
+from forecasts.httpfiles import HttpFiles
+from forecasts.ingest import Ingest, Order, StepDone, is_published, remove_old_cycles
 from habsim.errors import HabsimError, NotFoundError, SourceError, StoppedError
-from httpfiles import HttpFiles
-from ingest import Ingest, Order, StepDone, is_published, remove_old_cycles
 from settings import Settings
 from store.bucket import Bucket, LocalBucket
 from store.manifest import cycle_start

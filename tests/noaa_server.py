@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from noaa import Product, Source
+from forecasts.noaa import Product, Source
 from tests import gribs
 
 _SLOW_PIECES = 10

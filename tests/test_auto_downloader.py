@@ -17,10 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-import assembly
-import noaa
 import sharedfiles
-from ingest import Decoders
+from forecasts import assembly, noaa
+from forecasts.ingest import Decoders
 from scripts import auto_downloader
 from scripts.auto_downloader import DONE, FAILED, LOCKED, NOT_COMPLETE, USAGE
 from store.bucket import LocalBucket
@@ -303,7 +302,7 @@ def test_a_daemon_survives_a_failure(
 
 STOPPED = """
 import sys
-import noaa
+from forecasts import noaa
 from scripts import auto_downloader
 from tests.noaa_server import SMALL_FULL
 if __name__ == "__main__":

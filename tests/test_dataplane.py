@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 
-import assembly
-import noaa
+from forecasts import assembly, noaa
+from forecasts.ingest import Decoders
 from habsim import atmosphere
 from habsim.classes import Balloon, ElevationFile, Launches, Location, Simulator
 from habsim.profiles import PROFILES
-from ingest import Decoders
 from scripts import auto_downloader
 from store.manifest import Manifest, cycle_start, wind_file_name
 from store.s3 import S3Bucket

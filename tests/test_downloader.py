@@ -18,7 +18,7 @@ import pytest
 
 import gefs
 from downloader import Assembly, convert, plan
-from grib import Header, decode, messages, scan
+from forecasts.grib import Header, decode, messages, scan
 from habsim.atmosphere import GAS_CONSTANT_AIR, STANDARD_GRAVITY, altitude
 from habsim.classes import WindField
 from habsim.errors import ConversionError

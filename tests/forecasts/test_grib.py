@@ -10,7 +10,7 @@ import eccodes
 import numpy as np
 import pytest
 
-from grib import Field, decode, messages, scan
+from forecasts.grib import Field, decode, messages, scan
 from habsim.atmosphere import altitude
 from habsim.errors import ConversionError
 from tests import gribs

@@ -28,14 +28,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import assembly
-import grib
-import noaa
 import sharedfiles
-from assembly import Found, StepJob
+from forecasts import assembly, grib, noaa
+from forecasts.assembly import Found, StepJob
+from forecasts.httpfiles import HttpFiles, RemoteFile
+from forecasts.noaa import Product, Source, Span
 from habsim.errors import ConversionError, InventoryError, NotFoundError, SourceChangedError, WindFileError
-from httpfiles import HttpFiles, RemoteFile
-from noaa import Product, Source, Span
 from store.bucket import CURRENT, Bucket
 from store.manifest import DEMO, cycle_at, cycle_start, read_manifest, wind_file_name
 from store.publish import Publication, remove_cycle

@@ -17,7 +17,7 @@ import eccodes
 import numpy as np
 import numpy.typing as npt
 
-import halves
+from forecasts import halves
 from habsim.atmosphere import altitude
 from habsim.errors import ConversionError
 

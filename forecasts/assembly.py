@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-import grib
-import windwriter
+from forecasts import grib, windwriter
+from forecasts.noaa import HEIGHT, WINDS, Product, Wanted
 from habsim.errors import ConversionError
-from noaa import HEIGHT, WINDS, Product, Wanted
 
 _THREADS = 2  # numpy and zlib give the interpreter free while they copy and sum
 _CHECKSUM_BYTES = 4

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-import assembly
-import halves
-import ingest
-import noaa
 from app import create_app
-from assembly import Found, StepJob
+from forecasts import assembly, halves, ingest, noaa
+from forecasts.assembly import Found, StepJob
+from forecasts.httpfiles import HttpFiles, Patience
+from forecasts.ingest import Decoders, Ingest, Order, StepDone
+from forecasts.noaa import CLASSIC, FULL, Entry, Piece, choose, merge, parse_inventory, source_named
 from habsim.atmosphere import altitude
 from habsim.errors import (
     AbsentError,
@@ -36,9 +36,6 @@ from habsim.errors import (
     StoppedError,
     WindFileError,
 )
-from httpfiles import HttpFiles, Patience
-from ingest import Decoders, Ingest, Order, StepDone
-from noaa import CLASSIC, FULL, Entry, Piece, choose, merge, parse_inventory, source_named
 from store.bucket import LocalBucket
 from store.manifest import cycle_start, read_manifest
 from tests import gribs, noaa_server
@@ -689,12 +686,12 @@ def test_a_forecast_takes_the_place_of_a_demo(server: NoaaServer, tmp_path: Path
 KILLED = """
 import sys
 from pathlib import Path
-from httpfiles import HttpFiles
-from ingest import Ingest, Order
+from forecasts.httpfiles import HttpFiles
+from forecasts.ingest import Ingest, Order
 from store.bucket import LocalBucket
 from tests.faults import full_disk, small_disk
 from tests.noaa_server import CYCLE, SMALL_FULL
-from noaa import Source
+from forecasts.noaa import Source
 if __name__ == "__main__":
     folder, source = Path(sys.argv[2]), Source("aws", sys.argv[1], 4, 64)
     with HttpFiles(4) as files, Ingest(source, files, folder / "work", processes=1) as making:
@@ -704,7 +701,7 @@ if __name__ == "__main__":
 
 def test_a_run_that_was_killed_goes_on_and_leaves_no_process(server: NoaaServer, tmp_path: Path, here: None) -> None:
     server.fault("silent", r"gep01.*f006.idx", times=100, seconds=20, ranges=False)
-    root = Path(__file__).resolve().parents[1]
+    root = Path(__file__).resolve().parents[2]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     process = subprocess.Popen(
         [sys.executable, "-c", KILLED, server.base, str(tmp_path)], env=environment, cwd=tmp_path
