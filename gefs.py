@@ -279,16 +279,16 @@ class Cycles:
 
     # Cycles by name
 
-    def named(self, name: str) -> Cycle:
-        """As `cycle`; one in a bucket elsewhere is not looked at again before it is time for a refresh."""
+    def named(self, name: str, *, anew: bool = False) -> Cycle:
+        """As `cycle`; one in a bucket elsewhere is only with `anew` looked at again before it is time for a refresh."""
         if self.is_local:
             return self.cycle(name)
         with contextlib.suppress(UnavailableError):
-            current = self.current()
+            current = self.refresh() if anew else self.current()
             if current.name == name:
                 return current
         known = self._asked.get(name)
-        if known is None or known[0] < time.monotonic():
+        if known is None or anew or known[0] < time.monotonic():
             try:
                 cycle = self.cycle(name)
             except BucketError as error:

@@ -201,7 +201,8 @@ class MemberSimulator(Simulator):
         """Whether the file is the one to open now; notes its use where it could leave a cache."""
         if isinstance(self.file, ResidentFile) and time.monotonic() > self._next_touch:
             self._next_touch = time.monotonic() + _TOUCH_SECONDS
-            self.file.touch()
+            with contextlib.suppress(OSError):
+                self.file.touch()
         return self.file.is_unchanged()
 
     def _check(self) -> None:
@@ -286,17 +287,15 @@ class Orchestrator:
     def on_cycle(self, name: str | None, run: Callable[[Cycle], Result]) -> Result:
         """`run` on the cycle `name`, by default on the current one.
 
-        Where the current cycle is replaced before its files are open, `run` starts again on the new one: an answer
-        never mixes two.
+        Where the cycle is replaced before its files are open, `run` starts again on the new one: an answer never mixes
+        two.
         """
-        if name is not None:
-            return run(self.cycles.named(name))
-        current = self.cycles.current()
+        chosen = self.cycles.current() if name is None else self.cycles.named(name)
         try:
-            return run(current)
+            return run(chosen)
         except (NotFoundError, UnavailableError, WindFileError, ObjectChangedError):
-            newer = self.cycles.refresh()
-            if (newer.name, newer.version) == (current.name, current.version):
+            newer = self.cycles.refresh() if name is None else self.cycles.named(name, anew=True)
+            if (newer.name, newer.version) == (chosen.name, chosen.version):
                 raise
             return run(newer)
 

@@ -187,7 +187,9 @@ class ResidentFile(MappedFile):
             watch(sum(length for _, length in parts), 0)
 
         def take(offset: int, content: bytes) -> None:
-            write_at(self.descriptor, offset, content)
+            # A file that was completed meanwhile is a plain one: written to again, it would pass for another.
+            if not self._present.all():
+                write_at(self.descriptor, offset, content)
             if watch is not None:
                 watch(0, len(content))
 
@@ -249,6 +251,8 @@ class _Frame(io.RawIOBase):
             with zipfile.ZipFile(self) as archive:
                 entries = archive.infolist()
         except DAMAGE as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of this disk
             raise WindFileError(f"{self._name} is damaged: {error}") from error
         heads = []
         for entry in entries:

@@ -182,6 +182,15 @@ def test_cycle_that_replaces_another_while_it_is_fetched_is_flown(
     assert (body["cycle"], body["failed_members"]) == (LATER, [])
 
 
+def test_named_cycle_that_is_published_again_is_flown_as_it_is_now(far: FlaskClient, bucket: Elsewhere) -> None:
+    """Parts of the old files are here; the new ones have other bytes at the same places."""
+    before = far.get(single(1, cycle=CYCLE, lat=20)).data
+    publish_waves(LocalBucket(bucket.root), CYCLE, MEMBERS, strength=0.5)
+    answers = [far.get(single(1, cycle=CYCLE, lat=lat)) for lat in (-20, 20)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[1].data != before
+
+
 def test_cache_and_traffic_are_counted(far: FlaskClient, bucket: Elsewhere) -> None:
     far.get(spaceshot())
     cache = far.get("/sim/cache-status").json

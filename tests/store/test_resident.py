@@ -303,6 +303,21 @@ def test_threads_that_fetch_the_same_tiles_do_no_harm(bucket: Elsewhere, tmp_pat
     assert files[0].path.read_bytes() == (bucket.root / NAME).read_bytes()
 
 
+def test_file_that_is_completed_while_it_is_fetched_is_not_written_again(bucket: Elsewhere, tmp_path: Path) -> None:
+    file = made(bucket, tmp_path / "cache")
+    other = ResidentFile(tmp_path / "cache", NAME, RangeReader(bucket), lambda: False)
+    changed: list[int] = []
+
+    def complete_first(name: str, offset: int, length: int) -> None:
+        bucket.before = lambda name, offset, length: None
+        other.fetch(other.missing())
+        changed.append(file.path.stat().st_mtime_ns)
+
+    bucket.before = complete_first
+    file.fetch(np.arange(1))
+    assert [file.path.stat().st_mtime_ns] == changed
+
+
 def test_full_disk_is_said_and_what_is_there_stays(tmp_path: Path, narrow_tiles: None) -> None:
     bucket = Elsewhere(tmp_path / "bucket")
     bucket.root.mkdir()
