@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from random import Random
 
 import pytest
+from flask.testing import FlaskClient
 
+from app import create_app
 from bench import load
+from store.s3 import S3Bucket
+from tests import s3_servers
 from tests.asking import launch, single, spaceshot, tawhiri, url
+from tests.elsewhere import publish_waves
+from tests.proxy import Fault, Proxy
 from tests.serving import HOST, Server, open_files, private_mb, serving, threads, wait_until
-from tests.worlds import CYCLE, START, make_bucket
+from tests.worlds import CYCLE, START, make_bucket, make_settings
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="looks at processes in /proc")
 
@@ -92,7 +100,7 @@ def long_runs_only_when_asked(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    make_bucket(tmp_path / "bucket", members=2, cycle=CYCLE)
+    make_bucket(tmp_path / "bucket", members=2, cycle=CYCLE, product="demo")
     with serving(tmp_path, HABSIM_CACHE_PREDICTIONS="20", HABSIM_REFRESH_SECONDS="5") as running:
         yield running
 
@@ -118,7 +126,7 @@ def test_minutes_of_mixed_requests_and_changing_cycles_leave_nothing_behind(serv
     while time.monotonic() < deadline:
         rounds += 1
         cycle = (LATER, CYCLE)[rounds % 2]
-        make_bucket(server.bucket, members=2, cycle=cycle)
+        make_bucket(server.bucket, members=2, cycle=cycle, product="demo")  # a forecast would not go back
         assert server.get("/sim/refresh").json["gefs"] == cycle
         ask(server, addresses, 2400)
         settle(server, before, megabytes=20.0)
@@ -134,3 +142,66 @@ def test_clients_that_never_finish_their_request_do_not_hold_the_service(server:
     assert server.get("/health", timeout=80).status == 200
     for connection in silent:
         connection.close()
+
+
+BROKEN = [
+    Fault("cut", after=100), Fault("reset", after=100), Fault("length", more=5), Fault("unavailable", retry_after=0),
+    Fault("lost"), Fault("stall", after=50), Fault("etag"), Fault("whole"),
+]  # fmt: skip
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", ["moto", "rclone"])
+def test_minutes_on_a_broken_store_give_right_answers_or_none(name: str, tmp_path: Path) -> None:
+    """A cache too small for all members, workers that are killed, cycles that change, and every fault at random."""
+    random = Random(7)
+    store: s3_servers.Store = getattr(s3_servers, name)()
+    bucket = store.new_bucket()
+    publish_waves(S3Bucket(s3_servers.settings(bucket, store.port)), CYCLE, 4)
+    truth = make_local(store, bucket, tmp_path / "truth")
+    counts = dict.fromkeys((200, 503), 0)
+    with Proxy(store.port) as proxy:
+        environment = {
+            "S3_ENDPOINT_URL": f"http://{HOST}:{proxy.port}",
+            "S3_BUCKET_NAME": bucket,
+            "AWS_ACCESS_KEY_ID": s3_servers.KEY,
+            "AWS_SECRET_ACCESS_KEY": s3_servers.SECRET,
+            "HABSIM_CACHE_FILES": "3",
+            "HABSIM_CACHE_GB": "0.008",
+            "HABSIM_PREFETCH": "all",
+            "HABSIM_PREFETCH_MBPS": "1",
+            "HABSIM_REFRESH_SECONDS": "5",
+        }
+        with serving(tmp_path, **environment) as server:
+            deadline = time.monotonic() + 240.0
+            while time.monotonic() < deadline:
+                proxy.heal()
+                if random.random() < 0.7:
+                    proxy.add(random.choice(BROKEN), times=random.choice((1, 3, 20)))
+                if random.random() < 0.05:
+                    os.kill(random.choice(sorted(server.workers())), signal.SIGKILL)
+                member, lat, lon = random.randrange(4), random.uniform(-85, 85), random.uniform(0, 360)
+                address = single(member, lat=f"{lat:.3f}", lon=f"{lon:.3f}", eqtime=random.randrange(6))
+                try:
+                    answer = server.get(address)
+                except OSError:
+                    continue  # of a worker that was killed
+                assert answer.status in counts, answer.body[:300]
+                counts[answer.status] += 1
+                if answer.status == 200:
+                    assert answer.body == truth.get(address).data
+            proxy.heal()
+            wait_until(lambda: server.get(single(0, lat="3.5")).status == 200, "all is well again", server)
+            folder = server.data / "gefs"
+            wait_until(lambda: len(list(folder.glob("*.npz*"))) <= 2 * 4, "the cache is within its bounds", server)
+            assert max(open_files(pid) for pid in server.workers()) < 200
+    assert counts[200] > 50, counts
+
+
+def make_local(store: s3_servers.Store, bucket: str, folder: Path) -> FlaskClient:
+    """An application on a copy of the bucket in a folder."""
+    (folder / "bucket").mkdir(parents=True)
+    for item in store.client().list_objects_v2(Bucket=bucket)["Contents"]:
+        body = store.client().get_object(Bucket=bucket, Key=item["Key"])["Body"].read()
+        (folder / "bucket" / item["Key"]).write_bytes(body)
+    return create_app(make_settings(folder, bucket_folder=folder / "bucket")).test_client()
