@@ -223,6 +223,7 @@ class Cycles:
         UnavailableError when there is none at all.
         """
         self._next_refresh = time.monotonic() + self._refresh_seconds
+        before = self._noted()
         try:
             cycle = self.cycle(self._named())
         except _UNUSABLE as error:
@@ -241,12 +242,21 @@ class Cycles:
             log.warning("the bucket names cycle %s, which is older: %s stays", cycle.name, stays.name)
             return stays
         content = f"{cycle.name}\n{cycle.version}\n".encode()
-        self._seen = (content, cycle)
         try:
-            self._share(cycle, content)
+            if not self._share(cycle, content, before):
+                # It may have found a later one: the next look will tell.
+                return self._shared() or cycle
         except OSError as error:
             log.warning("cycle %s is current for one process alone: %s", cycle.name, error.strerror)
+        self._seen = (content, cycle)
         return cycle
+
+    def _noted(self) -> bytes | None:
+        """The bytes of `currgefs.txt`; None where there is none."""
+        try:
+            return self._current_file.read_bytes()
+        except OSError:
+            return None
 
     def _is_there(self, cycle: Cycle) -> bool:
         """Whether the bucket has `cycle`; a store that does not answer has not lost it."""
@@ -257,25 +267,28 @@ class Cycles:
         except (BucketError, UnavailableError):
             return True
 
-    def _share(self, cycle: Cycle, content: bytes) -> None:
-        """Let `currgefs.txt` name `cycle`."""
+    def _share(self, cycle: Cycle, content: bytes, before: bytes | None) -> bool:
+        """Let `currgefs.txt` name `cycle`; False where another process has switched since it said `before`."""
         description = self._descriptions / f"{cycle.name}.json"
 
         def is_shared() -> bool:
-            return description.exists() and self._current_file.exists() and self._current_file.read_bytes() == content
+            return description.exists() and self._noted() == content
 
         if is_shared():
-            return
+            return True
         self._switch_lock.parent.mkdir(parents=True, exist_ok=True)
         with sharedfiles.first_free([self._switch_lock], wait_seconds=10) as lock:
             if lock is None:
                 raise UnavailableError("another process has been switching the cycle for 10 s; try again")
+            if self._noted() not in (before, content):
+                return False
             if not is_shared():
                 self._descriptions.mkdir(parents=True, exist_ok=True)
                 sharedfiles.write_atomically(description, cycle.to_json())
                 sharedfiles.prune(self._descriptions, keep=_KEPT_CYCLES, max_age_seconds=1e9, now=time.time())
                 sharedfiles.write_atomically(self._current_file, content)
                 log.info("the current cycle is %s (%s, %d members)", cycle.name, cycle.product, len(cycle.members))
+        return True
 
     # Cycles by name
 

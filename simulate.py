@@ -172,7 +172,7 @@ class MemberSimulator(Simulator):
         """
         for _ in range(_MOST_ROUNDS):
             flights = super().fly(launches, profile, step=step, paths=paths)
-            if not flights.missing.size:
+            if not flights.lacks_winds:
                 self._check()
                 return flights
             self._fetch(flights.missing, watch)
@@ -375,6 +375,8 @@ class Orchestrator:
                     flown[member] = flights
             if progress is not None:
                 progress.flown(request.perturbations)
+        if any(isinstance(error, ObjectChangedError) for error in errors.values()) and self._is_gone(cycle):
+            raise next(error for error in errors.values() if isinstance(error, ObjectChangedError))
         if progress is not None and not all(isinstance(error, OutsideCycleError) for error in errors.values()):
             progress.keep_result = False  # the member may be readable when the same request comes again
         if not flown:

@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import requests
 import requests.adapters
+import urllib3
 
 from habsim.errors import AbsentError, SourceChangedError, SourceError, StoppedError
 
@@ -189,7 +190,8 @@ class HttpFiles:
 
     def _chunks(self, response: requests.Response) -> Iterator[bytes]:
         latest = time.monotonic() + self.patience.attempt
-        for chunk in response.iter_content(_CHUNK_BYTES):
+        # What has come, not a whole chunk: a server that trickles would hold it back for hours.
+        while chunk := _some(response):
             with self._counting:
                 self.received += len(chunk)
             yield chunk
@@ -215,6 +217,15 @@ class HttpFiles:
             log.info("%s: %s; again in %.1f s", address, reason, pause)
             self._wait(pause)
             wait = min(wait * 2, self.patience.longest)
+
+
+def _some(response: requests.Response) -> bytes:
+    """Bytes of the body that have come, at least one unless it has ended."""
+    try:
+        some: bytes = response.raw.read1(_CHUNK_BYTES, decode_content=False)
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise _Again(f"the answer broke off: {error}") from error
+    return some
 
 
 def _check_range(response: requests.Response, file: RemoteFile, start: int, end: int) -> None:

@@ -15,6 +15,7 @@ import logging
 import multiprocessing
 import multiprocessing.connection
 import os
+import re
 import shutil
 import signal
 import tempfile
@@ -46,6 +47,7 @@ _STEP_ATTEMPTS = 4  # with a fresh inventory each
 _STEPS_AHEAD = 2  # that are fetched while others are decoded; each has its messages, 20 MB, on disk
 _CYCLE_SECONDS = 21600
 _CYCLES_BACK = 8  # NOAA keeps more, but an older forecast is of no use
+_OF_A_CYCLE = re.compile(r"(\d{10})_\d\d\.(npz|json)")
 _WORTH_ANOTHER_TRY = (ConversionError, InventoryError, SourceChangedError)
 
 
@@ -136,7 +138,7 @@ class Ingest:
     ) -> None:
         self.source, self.files, self._work = source, files, work
         self._on_step = on_step
-        processes = processes or len(os.sched_getaffinity(0))
+        processes = processes or _cores()
         self._decoders = Decoders(processes)
         self._ranges = ThreadPoolExecutor(source.connections, thread_name_prefix="range")
         self._steps = ThreadPoolExecutor(processes + _STEPS_AHEAD, thread_name_prefix="step")
@@ -188,12 +190,9 @@ class Ingest:
         """
         if is_published(bucket, order):
             return False
-        with contextlib.suppress(NotFoundError):
-            if read_manifest(bucket, order.cycle).product == DEMO:
-                remove_cycle(bucket, order.cycle)
         folder = self._folder(order)
         publication = Publication(bucket, order.cycle, order.product.name)
-        there = set(publication.resume())
+        there = set(publication.resume(order.product.shape))
         missing = [member for member in order.members if member not in there]
         if there:
             log.info("cycle %s: members %s are in the bucket already", order.cycle, sorted(there))
@@ -383,13 +382,25 @@ def is_published(bucket: Bucket, order: Order) -> bool:
     )
 
 
-def remove_old_cycles(bucket: Bucket, keep: int) -> list[str]:
-    """Remove all published cycles but the latest `keep` and the current one; returns what was removed."""
-    cycles = sorted((name[:10] for name in bucket.list() if _is_manifest_name(name)), reverse=True)
+def _cores() -> int:
+    """Cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux has it
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def remove_old_cycles(bucket: Bucket, keep: int, published: str) -> list[str]:
+    """Remove all cycles but the latest `keep`, the current one and that just `published`; returns what was removed.
+
+    Also what is left of those older than these that were begun and never finished.
+    """
+    names = list(bucket.list())
+    cycles = sorted((name[:10] for name in names if _is_manifest_name(name)), reverse=True)
+    oldest = min(cycles[:keep], default="")
+    begun = {match[1] for name in names if (match := _OF_A_CYCLE.match(name)) and match[1] < oldest}
     current = ""
     with contextlib.suppress(NotFoundError):
         current = bucket.read(CURRENT).decode("ascii", "replace").strip()
-    old = [cycle for cycle in cycles[keep:] if cycle != current]
+    old = sorted(({*cycles[keep:]} | (begun - {*cycles})) - {current, published}, reverse=True)
     for cycle in old:
         remove_cycle(bucket, cycle)
     return old

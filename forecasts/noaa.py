@@ -7,7 +7,6 @@ says at which byte each message begins. Nothing here reads or writes; `httpfiles
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import itertools
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -239,8 +238,3 @@ def merge(pieces: Iterable[Piece], gap_bytes: int) -> list[Span]:
         else:
             spans.append(Span(piece.start, piece.end, (piece,)))
     return spans
-
-
-def cycle_run(cycle: str) -> int:
-    """Unix seconds of the start of a run `YYYYMMDDHH`."""
-    return int(datetime.datetime.strptime(cycle + "+0000", "%Y%m%d%H%z").timestamp())

@@ -156,7 +156,8 @@ class Flights:
     `landing` (n, 4): Unix seconds, latitude, longitude 0..360, altitude of the last point. `failures` holds the error
     of each flight that could not be completed, by its index. `trajectories` are those of the first flights, as
     many as were asked for, None where the flight failed. `missing` are the tiles, as indices of `Tiles.present`, that
-    flights needed and that were not there: their flights are among the failures.
+    flights needed and that were not there: their flights are among the failures,
+    and `lacks_winds` is true.
     """
 
     landing: Floats
@@ -164,6 +165,7 @@ class Flights:
     trajectories: tuple[Trajectory | None, ...]
     warnings: tuple[str, ...]
     missing: npt.NDArray[np.intp]
+    lacks_winds: bool
 
 
 class ElevationFile:
@@ -367,8 +369,9 @@ class Simulator:
         trajectories = tuple(
             None if i in failures else self._trajectory(profile, path[i], marks[i], outcome[i, 1]) for i in range(paths)
         )
+        lacks_winds = bool((outcome[:, 0] == kernels.NOT_RESIDENT).any())
         met = int(np.bitwise_or.reduce(outcome[:, 1])) if count else 0
-        return Flights(landing, failures, trajectories, self._warnings(met), np.flatnonzero(scout.wanted))
+        return Flights(landing, failures, trajectories, self._warnings(met), np.flatnonzero(scout.wanted), lacks_winds)
 
     def wind(self, time: float, place: Location) -> tuple[float, float]:
         """Eastward and northward wind in m/s.

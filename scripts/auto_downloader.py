@@ -157,7 +157,7 @@ def _publish_once(run: Run, ingest: Ingest) -> int:
     if not ingest.publish(found, run.bucket):
         log.info("cycle %s is published already", found.cycle)
         return DONE
-    for old in remove_old_cycles(run.bucket, options.keep):
+    for old in remove_old_cycles(run.bucket, options.keep, found.cycle):
         log.info("cycle %s removed from the bucket, %d are kept", old, options.keep)
     return DONE
 

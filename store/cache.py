@@ -29,6 +29,7 @@ MemberFile = WindFile | ResidentFile
 
 OPEN_SECONDS = 60.0  # for another process that makes the same file
 UNUSED_SECONDS = 3600.0  # after so long the files of another cycle than the current one go
+_AT_ONCE = 4  # ranges of an object that is fetched whole
 BATCH_BYTES = 8 << 20  # fetched at a time when a file is completed
 _KEPT_RECORDS = 200  # of verified files: several cycles of the largest ensemble
 
@@ -257,7 +258,10 @@ class DiskCache:
     def _fetch_whole(self, name: str, info: ObjectInfo, path: Path, token: str) -> None:
         with sharedfiles.replacing(path) as temporary, temporary.open("wb", buffering=0) as file:
             parts = merged([(0, info.size)])
-            self.reader.read(name, info.version, parts, lambda at, content: write_at(file.fileno(), at, content))
+            # A few at a time: all would share a slow line, and none come within its budget.
+            for first in range(0, len(parts), _AT_ONCE):
+                some = parts[first : first + _AT_ONCE]
+                self.reader.read(name, info.version, some, lambda at, content: write_at(file.fileno(), at, content))
             # Of what was written here: another process may give the name to another version.
             identity = Identity.of(os.fstat(file.fileno()))
         self.verified.add(name, identity, token)

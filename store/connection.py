@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -167,6 +168,10 @@ def _connections(endpoint: str, certificates: str | None) -> urllib3.PoolManager
 
 class _Body:
     """A body that has been read, as boto3 reads one."""
+
+    # It logs addresses, and those of ranged reads are signed: who has one may read for an hour.
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
 
     def __init__(self, content: bytes) -> None:
         self._content = content

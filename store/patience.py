@@ -19,7 +19,8 @@ class Patience:
     """Seconds that a call to a store may take.
 
     A call ends `call_seconds` after its begin, and later by what its bytes take at `bytes_per_second`: all attempts and
-    the pauses between them are within. At its end it may wait for one silence more.
+    the pauses between them are within. At its end it may wait for one silence more, and
+    for as long as a server takes to trickle the head of an answer.
     """
 
     call_seconds: float = 10.0

@@ -62,18 +62,19 @@ class Publication:
         self._first: Axes | None = None
         self._noted: set[int] = set()
 
-    def resume(self) -> tuple[int, ...]:
-        """Take over what an earlier publication of this cycle and product has put; returns these members."""
+    def resume(self, shape: tuple[int, ...] | None = None) -> tuple[int, ...]:
+        """Take over what an earlier publication of this cycle and product has put; returns these members.
+
+        With `shape` only members whose wind array has it; others are made anew.
+        """
         objects = self._bucket.list(f"{self._cycle}_")
         for name in objects:
             if (match := WIND_FILE.fullmatch(name)) and _note_name(name) in objects:
                 with contextlib.suppress(BucketError, NotFoundError, WindFileError):
                     note = Manifest.from_json(self._bucket.read(_note_name(name)), f"{self._cycle}.json")
                     member = note.members[0]
-                    if note.product == self._product and (member.member, member.size) == (
-                        int(match[2]),
-                        objects[name].size,
-                    ):
+                    is_whole = (member.member, member.size) == (int(match[2]), objects[name].size)
+                    if note.product == self._product and is_whole and shape in (None, member.shape):
                         self._notes[member.member] = note
                         self._noted.add(member.member)
                         self._first = Axes(note.interval_seconds, member.shape[3], note.levels)
@@ -85,6 +86,8 @@ class Publication:
         Raises WindFileError when it is damaged or does not belong to the cycle and its other members.
         """
         note = self.examine(member, path)
+        if not self._noted and not _is_forecast(self._bucket, self._cycle):
+            remove_cycle(self._bucket, self._cycle)  # a demo: its manifest would be wrong from now on
         name = wind_file_name(self._cycle, member)
         self._bucket.delete(_note_name(name))
         self._bucket.put(name, path)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import datetime
+import email.utils
 import hashlib
 import logging
 import os
@@ -39,6 +41,7 @@ from store.patience import Breaker, Patience
 log = logging.getLogger(__name__)
 
 PART_BYTES = 16 * 2**20  # larger files are uploaded in parts of this size; S3 takes 5 MiB and more, up to 10,000 parts
+_MODIFIED = "modified-"
 _UPLOADS = 4  # parts on their way at once; each is in memory
 _COMPLETE_SECONDS = 120.0  # a store may have to copy the parts
 _SIGNED_SECONDS, _REUSED_SECONDS = 3600, 600.0  # how long a signed address holds, and how long it is used
@@ -57,6 +60,8 @@ class _BeyondError(BucketError):
 
 class S3Bucket:
     """A bucket on S3; `local_path` is always None. Versions are ETags.
+
+    Where a store has no ETags, the time of the last change is the version.
 
     Every call ends within its budget (see `Patience`), and fails at once while the store is known not to answer.
     Connections belong to the process that made them: a bucket may be used before and after a fork.
@@ -99,12 +104,14 @@ class S3Bucket:
             page = self._ask("the list of objects", "list_objects_v2", Prefix=prefix, Delimiter="/", **more)
             for entry in page.get("Contents", ()):
                 if is_object_name(entry["Key"]):
-                    found[entry["Key"]] = ObjectInfo(entry["Size"], _version(entry["ETag"]))
+                    found[entry["Key"]] = ObjectInfo(
+                        entry["Size"], _version(entry.get("ETag", ""), entry["LastModified"])
+                    )
         return dict(sorted(found.items()))
 
     def info(self, name: str) -> ObjectInfo:
         answer = self._ask(name, "head_object", Key=check_name(name))
-        return ObjectInfo(answer["ContentLength"], _version(answer["ETag"]))
+        return ObjectInfo(answer["ContentLength"], _version(answer.get("ETag", ""), answer["LastModified"]))
 
     def _found(self, name: str) -> ObjectInfo | None:
         with contextlib.suppress(NotFoundError):
@@ -126,7 +133,9 @@ class S3Bucket:
         check_name(name)
         if length == 0:
             return self._no_bytes(name, version)
-        headers = {"Range": f"bytes={offset}-{offset + length - 1}", "If-Match": f'"{version}"'}
+        headers = {"Range": f"bytes={offset}-{offset + length - 1}"}
+        if not version.startswith(_MODIFIED):
+            headers["If-Match"] = f'"{version}"'
 
         def attempt(store: Store, limits: Limits) -> bytes:
             with self._got(store, name, headers, limits) as response:
@@ -134,7 +143,7 @@ class S3Bucket:
                     raise _BeyondError(f"{name} ends before byte {offset}")
                 if response.status not in (200, 206):
                     raise self._refusal(name, response.status, _code(response), response.headers)
-                if _version(response.headers.get("ETag", "")) != version:
+                if _version_of(response.headers) != version:
                     raise _changed(name)
                 self._check_range(name, offset, length, response)
                 return read_body(response, length, self._clock, limits)
@@ -455,8 +464,19 @@ class _Process:
         return self._store
 
 
-def _version(etag: str) -> str:
-    return etag.removeprefix("W/").strip('"')
+def _version(etag: str, modified: datetime.datetime | None) -> str:
+    """The ETag, or where a store has none the time of the last change, to the second."""
+    found = etag.removeprefix("W/").strip('"')
+    if not found and modified is not None:
+        found = f"{_MODIFIED}{modified.timestamp():.0f}"
+    if not found:
+        raise BucketError("the store gives neither ETags nor times: parts of two objects could be mixed")
+    return found
+
+
+def _version_of(headers: Any) -> str:
+    modified = headers.get("Last-Modified")
+    return _version(headers.get("ETag", ""), email.utils.parsedate_to_datetime(modified) if modified else None)
 
 
 def _md5(content: bytes) -> str:

@@ -496,6 +496,45 @@ def test_publishing_an_earlier_forecast_leaves_the_later_one_current(
     assert "cycle 2026111900 is published, but the later 2026111906 stays current" in caplog.text
 
 
+def test_publication_does_not_go_on_with_members_of_another_shape(bucket: Watched, tmp_path: Path) -> None:
+    Publication(bucket, FIRST, "test").add(0, made(tmp_path / "short", times=2)[0])
+    again = Publication(bucket, FIRST, "test")
+    assert again.resume((5, 9, 3, 3, 2)) == ()
+    for member, path in made(tmp_path / "making").items():
+        again.add(member, path)
+    assert again.finish()
+
+
+def test_demo_stays_until_the_first_member_of_a_forecast_comes(bucket: Watched, tmp_path: Path, data: Path) -> None:
+    publishing.publish(bucket, FIRST, made(tmp_path / "demo"), "demo")
+    publication = Publication(bucket, FIRST, "test")
+    assert publication.resume() == ()
+    assert Cycles(bucket, data).current().product == "demo"
+    publication.add(0, made(tmp_path / "making")[0])
+    assert publication.finish()
+    assert Cycles(bucket, data).refresh().product == "test"
+
+
+def test_process_that_looked_long_ago_does_not_take_the_others_back(
+    bucket: Watched, tmp_path: Path, data: Path
+) -> None:
+    """It found the cycle before; when it is about to say so, another process has switched to the next."""
+    publish(bucket, tmp_path)
+    slow, other = Cycles(bucket, data, refresh_seconds=1e9), Cycles(bucket, data, refresh_seconds=1e9)
+    cycle = slow.cycle
+
+    def switched_meanwhile(name: str) -> Cycle:
+        found = cycle(name)
+        slow.cycle = cycle  # type: ignore[method-assign]
+        publish(bucket, tmp_path, SECOND)
+        assert other.refresh().name == SECOND
+        return found
+
+    slow.cycle = switched_meanwhile  # type: ignore[method-assign]
+    assert slow.refresh().name == SECOND
+    assert (data / "currgefs.txt").read_text().startswith(SECOND)
+
+
 def test_publication_goes_on_where_another_was_stopped(bucket: Watched, tmp_path: Path, data: Path) -> None:
     files = made(tmp_path / "making", members=3)
     first = Publication(bucket, FIRST, "test")

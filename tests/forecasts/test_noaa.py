@@ -871,7 +871,14 @@ def test_old_cycles_go_and_the_current_one_stays(tmp_path: Path) -> None:
             tmp_path, members=1, cycle=cycle, field=sample(uniform(1, 1), degrees=30, start=cycle_start(cycle))
         )
     bucket.write("whichgefs", b"2026111900")
-    assert ingest.remove_old_cycles(bucket, 2) == ["2026111906"]
+    for name in ("2026111806_00.npz", "2026111806_00.json", "2026112000_00.npz"):  # begun; the last is under way
+        bucket.write(name, b"")
+    assert ingest.remove_old_cycles(bucket, 2, "2026111912") == ["2026111906", "2026111806"]
+    assert "2026112000_00.npz" in bucket.list()
+    assert not bucket.list("20261118")
+    bucket.write("2026110100.json", b"{}")
+    assert ingest.remove_old_cycles(bucket, 2, "2026110100") == []  # one that was asked for by name
+    bucket.delete("2026110100.json")
     assert [name for name in bucket.list() if name.endswith(".json")] == [
         "2026111900.json", "2026111912.json", "2026111918.json",
     ]  # fmt: skip

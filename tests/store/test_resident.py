@@ -418,6 +418,55 @@ def test_flight_is_never_answered_from_winds_that_stand_in(bucket: Elsewhere, tm
     assert not np.intersect1d(guessed.missing, np.setdiff1d(np.arange(file.head.layout.tiles), file.missing())).size
 
 
+@pytest.mark.parametrize("with_heights", [False, True])
+@pytest.mark.parametrize("columns", [1, 4, 8])
+def test_flight_among_random_holes_is_that_of_the_whole_file_or_none(columns: int, with_heights: bool) -> None:
+    """Tiles are there or are NaN, by chance: each corner of a cell is missed alone now and then."""
+    random = np.random.default_rng(5)
+    field = winds(with_heights=with_heights, degrees=5.0)
+    in_row = -(-73 // columns)
+    exact = Simulator(field, GROUND)
+    flown = 0
+    for profile in ("zpb", "standard", "float", "reverse"):
+        batch = launches()
+        batch.table = everywhere(300)
+        batch.table[:, 0] += 86400.0
+        batch.table[20:60, 2] = random.uniform(354.0, 366.0, 40) % 360.0
+        expected = exact.fly(batch, PROFILES[profile])
+        for share in (0.8, 0.95):
+            present = (random.random(37 * in_row) < share).astype(np.uint8)
+            hole = np.repeat(present.reshape(37, in_row), columns, axis=1)[:, :73] == 0
+            data = field.data.copy()
+            data[hole] = np.nan
+            height = None if field.height is None else field.height.copy()
+            if height is not None:
+                height[hole] = np.nan
+            tiles = Tiles(columns, in_row, present)
+            patchy = Simulator(dataclasses.replace(field, data=data, height=height, tiles=tiles), GROUND)
+            found = patchy.fly(batch, PROFILES[profile])
+            for i in range(len(batch)):
+                if i in found.failures and "are not on this machine" in found.failures[i].message:
+                    assert found.lacks_winds
+                    assert found.missing.size
+                else:
+                    flown += 1
+                    assert str(found.failures.get(i)) == str(expected.failures.get(i))
+                    assert found.landing[i].tobytes() == expected.landing[i].tobytes()
+    assert flown > 500
+
+
+def test_scout_stops_after_a_while(bucket: Elsewhere, tmp_path: Path) -> None:
+    """A flight of days in winds that stand in would want tiles all around the Earth."""
+    file = made(bucket, tmp_path / "cache")
+    simulator = Simulator(file.winds, GROUND)
+    launch = launches(lat=40.0, lon=10.0, coast=150000.0)
+    file.fetch(simulator.fly(launch, PROFILES["zpb"]).missing)
+    wanted = simulator.fly(launch, PROFILES["zpb"]).missing
+    assert wanted.size
+    columns = wanted % file.head.layout.in_row * file.head.layout.tile_columns * 2.5
+    assert np.abs((columns - 10.0 + 180.0) % 360.0 - 180.0).max() < 60.0
+
+
 def test_few_rounds_bring_all_a_flight_needs(bucket: Elsewhere, tmp_path: Path) -> None:
     """The launch, the way that its winds foretell, and what they got wrong."""
     file = made(bucket, tmp_path / "cache")

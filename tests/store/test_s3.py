@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -666,3 +667,13 @@ def test_address_of_aws_is_that_of_the_region(no_keys: Path, name: str, address:
         )
     )
     assert bucket._sign(bucket._here().store(bucket._connect), "whichgefs").startswith(address)
+
+
+def test_version_is_the_etag_or_the_time_of_the_last_change() -> None:
+    moment = datetime.datetime(2026, 11, 19, 1, 2, 3, tzinfo=datetime.UTC)
+    assert s3._version('"abc"', moment) == s3._version('W/"abc"', None) == "abc"
+    dated = s3._version("", moment)
+    assert dated == s3._version_of({"ETag": "", "Last-Modified": "Thu, 19 Nov 2026 01:02:03 GMT"})
+    assert dated != s3._version_of({"Last-Modified": "Thu, 19 Nov 2026 01:02:04 GMT"})
+    with pytest.raises(BucketError, match="neither ETags nor times"):
+        s3._version_of({})
