@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import logging
 import os
 import shutil
 import socket
@@ -97,6 +98,16 @@ def _write_error(sock: Any, status: int, reason: str, message: str) -> None:
 
 # What gunicorn refuses before the application sees it, such as an over-long address, has the error shape too.
 util.write_error = _write_error
+
+
+def on_starting(_server: Arbiter) -> None:
+    """What the service itself says goes to the same place as gunicorn's lines, with the time."""
+    logging.basicConfig(
+        level=logging.INFO,
+        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
 def post_fork(_server: Arbiter, _worker: Any) -> None:

@@ -441,6 +441,11 @@ class Orchestrator:
         latitude, longitude, weight = landings[:, 0], landings[:, 1], landings[:, 4]
         water = self.ground.nearest(latitude, longitude) == 0.0
         warnings = list(dict.fromkeys(w for flights in flown.values() for w in flights.warnings))
+        if failed:
+            warnings.append(
+                f"{len(failed)} of {len(asked)} members could not be flown; landings and regions are of the other "
+                f"{len(flown)}"
+            )
         if lost:
             warnings.append(f"{lost} perturbed flights could not be completed and are left out")
         return Ensemble(

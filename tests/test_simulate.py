@@ -292,6 +292,8 @@ def test_failed_member_is_named_while_the_others_fly(tmp_path: Path, fault: str)
     assert reason in ensemble.failed[1]
     assert [trajectory is None for trajectory in ensemble.trajectories] == [False, True, False]
     assert ensemble.provenance.members == (0, 2)
+    told = "1 of 3 members could not be flown; landings and regions are of the other 2"
+    assert told in ensemble.warnings
     assert set(ensemble.landings[:, 3]) == {0.0, 2.0}
     assert len(ensemble.landings) == 2 * 7
 
