@@ -468,7 +468,7 @@ def _version(etag: str, modified: datetime.datetime | None) -> str:
     """The ETag, or where a store has none the time of the last change, to the second."""
     found = etag.removeprefix("W/").strip('"')
     if not found and modified is not None:
-        found = f"{_MODIFIED}{modified.timestamp():.0f}"
+        found = f"{_MODIFIED}{int(modified.timestamp())}"
     if not found:
         raise BucketError("the store gives neither ETags nor times: parts of two objects could be mixed")
     return found
