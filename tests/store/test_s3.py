@@ -670,7 +670,8 @@ def test_address_of_aws_is_that_of_the_region(no_keys: Path, name: str, address:
 
 
 def test_version_is_the_etag_or_the_time_of_the_last_change() -> None:
-    moment = datetime.datetime(2026, 11, 19, 1, 2, 3, 900_000, tzinfo=datetime.UTC)  # a listing tells more than a header
+    # A listing tells more of it than a header.
+    moment = datetime.datetime(2026, 11, 19, 1, 2, 3, 900_000, tzinfo=datetime.UTC)
     assert s3._version('"abc"', moment) == s3._version('W/"abc"', None) == "abc"
     dated = s3._version("", moment)
     assert dated == s3._version_of({"ETag": "", "Last-Modified": "Thu, 19 Nov 2026 01:02:03 GMT"})
