@@ -151,6 +151,9 @@ class _Outgoing:
 
 
 def _connections(endpoint: str, certificates: str | None) -> urllib3.PoolManager:
+    # It logs addresses, and those of ranged reads are signed: who has one may read for an hour.
+    for name in ("urllib3.connection", "urllib3.connectionpool"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": CONNECTIONS,
@@ -168,10 +171,6 @@ def _connections(endpoint: str, certificates: str | None) -> urllib3.PoolManager
 
 class _Body:
     """A body that has been read, as boto3 reads one."""
-
-    # It logs addresses, and those of ranged reads are signed: who has one may read for an hour.
-    for name in ("urllib3.connection", "urllib3.connectionpool"):
-        logging.getLogger(name).setLevel(logging.ERROR)
 
     def __init__(self, content: bytes) -> None:
         self._content = content
