@@ -47,14 +47,6 @@ class Cycle:
         """Unix seconds."""
         return cycle_start(self.name)
 
-    @property
-    def end(self) -> float | None:
-        """Unix seconds of the last time; None where no manifest says it."""
-        if self.manifest is None:
-            return None
-        times = self.manifest.members[0].shape[3]
-        return self.start + (times - 1) * self.manifest.interval_seconds
-
     def published(self, member: int) -> Published:
         """The wind file of a member. Raises NotFoundError for one that the cycle does not have."""
         if member not in self.members:

@@ -67,9 +67,12 @@ def write_atomically(path: Path, content: bytes, *, durable: bool = True) -> Non
         temporary.write_bytes(content)
 
 
-def try_lock(path: Path, *, shared: bool = False) -> int | None:
-    """Lock `path` now and return the open descriptor that holds the lock, or None when it is taken."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+def try_lock(path: Path, *, shared: bool = False, create: bool = True) -> int | None:
+    """Lock `path` now and return the open descriptor that holds the lock, or None when it is taken.
+
+    A file that is not there is made; without `create` that raises FileNotFoundError.
+    """
+    descriptor = os.open(path, os.O_RDWR | (os.O_CREAT if create else 0), 0o644)
     try:
         fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -6,7 +6,6 @@ is shared by all processes. The layout of the arrays is in the README.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import io
 import json
@@ -16,10 +15,10 @@ import struct
 import tokenize
 import weakref
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +35,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra lengt
 _EXTRA_PADDING_ID = 0xA220  # "padding" in the registry of extra fields that other zip writers use for alignment
 _COPY_BYTES = 1 << 24
 _LATEST = 32503680000.0  # Unix seconds of the year 3000
-_SMALL_BYTES = 1 << 20  # more than any list of levels or any provenance needs
+SMALL_BYTES = 1 << 20  # more than any list of levels or any provenance needs
 # What `zipfile` and `numpy.lib.format` raise on bytes that are not what they should be.
 DAMAGE = (
     zipfile.BadZipFile, tokenize.TokenError, struct.error, OSError, EOFError, RuntimeError, MemoryError,
@@ -124,7 +123,8 @@ def read_arrays(mapped: mmap.mmap, name: str) -> tuple[WindField, dict[str, Any]
     Raises WindFileError when the file is damaged or its arrays do not agree with each other.
     """
     try:
-        with zipfile.ZipFile(_MapReader(mapped)) as archive:
+        # Of the map, not of the file: directory and arrays are of one state of it.
+        with zipfile.ZipFile(PlacedBytes(len(mapped), lambda at, n: mapped[at : at + n])) as archive:
             entries = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
             missing = {"data", "timestamp", "interval", "levels"} - entries.keys()
             if missing:
@@ -152,11 +152,11 @@ def read_arrays(mapped: mmap.mmap, name: str) -> tuple[WindField, dict[str, Any]
     return winds, _source(small.get("source"), name)
 
 
-class _MapReader(io.RawIOBase):
-    """The least of a file that `zipfile` needs, over a map, so that map and directory are one state of the file."""
+class PlacedBytes(io.RawIOBase):
+    """The least of a file that `zipfile` needs, over `size` bytes that `at` (offset, length) gives."""
 
-    def __init__(self, mapped: mmap.mmap) -> None:
-        self._mapped = mapped
+    def __init__(self, size: int, at: Callable[[int, int], bytes]) -> None:
+        self._size, self._at = size, at
         self._position = 0
 
     def readable(self) -> bool:
@@ -169,23 +169,23 @@ class _MapReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: len(self._mapped)}[whence]
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if base + offset < 0:
             raise OSError("seek before the start")
         self._position = base + offset
         return self._position
 
     def read(self, size: int = -1) -> bytes:
-        end = len(self._mapped) if size is None or size < 0 else self._position + size
-        chunk = self._mapped[self._position : end]
-        self._position += len(chunk)
-        return chunk
+        left = max(0, self._size - self._position)
+        content = self._at(self._position, left if size is None or size < 0 else min(size, left))
+        self._position += len(content)
+        return content
 
 
 def _small_array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> npt.NDArray[Any]:
     _check_stored(entry, name)
-    if entry.file_size > _SMALL_BYTES:
-        raise WindFileError(f"{entry.filename} of {name} has {entry.file_size} bytes, at most {_SMALL_BYTES}")
+    if entry.file_size > SMALL_BYTES:
+        raise WindFileError(f"{entry.filename} of {name} has {entry.file_size} bytes, at most {SMALL_BYTES}")
     return np.lib.format.read_array(io.BytesIO(archive.read(entry)), allow_pickle=False)
 
 
@@ -306,34 +306,63 @@ def write(
         raise WindFileError(f"timestamp and interval of {path.name} must be finite numbers")
     _check(winds)
     check_content(winds)
+    write_rows(
+        path,
+        _pieces(data),
+        None if height is None else _pieces(height),
+        shape=data.shape,
+        timestamp=winds.start,
+        interval_seconds=winds.interval_seconds,
+        levels=winds.levels,
+        source=source,
+    )
+
+
+def _pieces(array: npt.NDArray[np.float16]) -> Iterator[npt.NDArray[np.float16]]:
+    """Some latitude rows at a time, each piece contiguous."""
+    rows = max(1, _COPY_BYTES // array[:1].nbytes)
+    return (np.ascontiguousarray(array[first : first + rows]) for first in range(0, len(array), rows))
+
+
+def write_rows(
+    path: Path,
+    winds: Iterable[npt.NDArray[Any]],
+    heights: Iterable[npt.NDArray[Any]] | None,
+    *,
+    shape: tuple[int, ...],
+    timestamp: float,
+    interval_seconds: float,
+    levels: npt.ArrayLike,
+    source: dict[str, Any] | None = None,
+) -> None:
+    """Write a wind file that may not fit into memory, and is not checked: first all of `heights`, then all of `winds`.
+
+    These give one or more latitude rows at a time, each with the bytes of (lon, level, time) or (lon, level, time, 2)
+    float16, row-major; `shape` is that of all winds. The file appears whole or not at all.
+    """
     small: dict[str, npt.NDArray[Any]] = {
-        "timestamp": np.array(float(timestamp)),
-        "interval": np.array(float(interval_seconds)),
-        "levels": winds.levels,
+        "timestamp": np.array(timestamp, np.float64),
+        "interval": np.array(interval_seconds, np.float64),
+        "levels": np.ascontiguousarray(levels, np.float64),
     }
     if source is not None:
         small["source"] = np.array(json.dumps(source, sort_keys=True))
     with sharedfiles.replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
         for name, array in small.items():
-            _write_entry(archive, name, array)
-        if height is not None:
-            _write_entry(archive, "height", height)
-        _write_entry(archive, "data", data)
+            _write_entry(archive, name, array.dtype, array.shape, [array])
+        if heights is not None:
+            _write_entry(archive, "height", HALF, shape[:4], heights)
+        _write_entry(archive, "data", HALF, shape, winds)
 
 
-def _write_entry(archive: zipfile.ZipFile, name: str, array: npt.NDArray[Any]) -> None:
-    with open_entry(archive, name, array.dtype, array.shape) as target:
-        rows = max(1, _COPY_BYTES // max(1, array[:1].nbytes)) if array.ndim else 1
-        for first in range(0, len(array) if array.ndim else 1, rows):
-            part = array[first : first + rows] if array.ndim else array
-            target.write(np.ascontiguousarray(part).tobytes())
-
-
-@contextlib.contextmanager
-def open_entry(
-    archive: zipfile.ZipFile, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]
-) -> Iterator[IO[bytes]]:
-    """The entry of an array, open for its bytes in row-major order; they start at a multiple of 64 bytes."""
+def _write_entry(
+    archive: zipfile.ZipFile,
+    name: str,
+    dtype: np.dtype[Any],
+    shape: tuple[int, ...],
+    pieces: Iterable[npt.NDArray[Any]],
+) -> None:
+    """Write an array that comes in contiguous pieces; its bytes start at a multiple of 64."""
     header = io.BytesIO()
     description = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(header, description)
@@ -346,4 +375,5 @@ def open_entry(
     entry.extra = struct.pack("<HH", _EXTRA_PADDING_ID, padding) + bytes(padding)
     with archive.open(entry, "w", force_zip64=True) as target:
         target.write(header.getvalue())
-        yield target
+        for piece in pieces:
+            target.write(piece.data)

@@ -21,7 +21,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from forecasts import grib, windwriter
+import windfile
+from forecasts import grib
 from forecasts.noaa import HEIGHT, WINDS, Product, Wanted
 from habsim.errors import ConversionError
 
@@ -144,7 +145,6 @@ def _check_header(job: StepJob, header: grib.Header) -> None:
 def assemble(steps: Sequence[Path], product: Product, path: Path, run: int, source: dict[str, Any]) -> None:
     """Write the wind file `path` from the step files of all steps in order. `run` is Unix seconds."""
     rows, columns, levels = product.shape[:3]
-    frame = windwriter.Frame(product.shape, float(run), float(product.interval_seconds), product.levels, source)
     winds_bytes = rows * columns * levels * 4
     with contextlib.ExitStack() as stack:
         files = [stack.enter_context(step.open("rb")).fileno() for step in steps]
@@ -152,7 +152,16 @@ def assemble(steps: Sequence[Path], product: Product, path: Path, run: int, sour
         # A pair of winds is moved as one word.
         winds = _Rows(files, 0, np.dtype(np.uint32), (levels, columns))
         heights = _Rows(files, winds_bytes, np.dtype(np.uint16), (levels, columns))
-        windwriter.write(path, frame, winds.all(pool, rows), heights.all(pool, rows) if product.has_height else None)
+        windfile.write_rows(
+            path,
+            winds.all(pool, rows),
+            heights.all(pool, rows) if product.has_height else None,
+            shape=product.shape,
+            timestamp=run,
+            interval_seconds=product.interval_seconds,
+            levels=product.levels,
+            source=source,
+        )
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ import sharedfiles
 from forecasts import assembly, grib, noaa
 from forecasts.assembly import Found, StepJob
 from forecasts.httpfiles import HttpFiles, RemoteFile
-from forecasts.noaa import Product, Source, Span
+from forecasts.noaa import Entry, Product, Source, Span
 from habsim.errors import ConversionError, InventoryError, NotFoundError, SourceChangedError, WindFileError
 from store.bucket import CURRENT, Bucket
 from store.manifest import DEMO, cycle_at, cycle_start, read_manifest, wind_file_name
@@ -290,10 +290,7 @@ class Ingest:
         began = time.monotonic()
         remotes, inventories = {}, {}
         for kind in order.product.kinds:
-            address = self.source.address(order.cycle, member, step_hours, kind)
-            text = self.files.read(address + ".idx").decode("ascii", "replace")
-            remotes[kind] = self.files.look(address)
-            inventories[kind] = noaa.parse_inventory(text, remotes[kind].size)
+            remotes[kind], inventories[kind] = self._look(order.cycle, member, step_hours, kind)
         chosen = noaa.choose(order.product, inventories, order.cycle, step_hours)
         spans = [
             (remotes[kind], span)
@@ -309,6 +306,13 @@ class Ingest:
             self._decoders.decode(job)
         fetched = sum(span.length for _, span in spans)
         return StepDone(member, step_hours, fetched, len(messages), time.monotonic() - began)
+
+    def _look(self, cycle: str, member: int, step_hours: int, kind: str) -> tuple[RemoteFile, list[Entry]]:
+        """A file of a step as it is now, and its inventory."""
+        address = self.source.address(cycle, member, step_hours, kind)
+        text = self.files.read(address + ".idx").decode("ascii", "replace")
+        remote = self.files.look(address)
+        return remote, noaa.parse_inventory(text, remote.size)
 
     def _fetch_spans(self, spans: Sequence[tuple[RemoteFile, Span]], descriptor: int) -> tuple[Found, ...]:
         """Fetch spans one behind the other into an open file; returns where their messages lie there."""
@@ -334,13 +338,10 @@ class Ingest:
     def canary(self, cycle: str, member: int, kind: str) -> str:
         """Fetch one message of a kind of file and say what it is. Raises ConversionError when it is not as expected."""
         step = noaa.FULL.steps_hours[1]
-        address = self.source.address(cycle, member, step, kind)
-        text = self.files.read(address + ".idx").decode("ascii", "replace")
-        remote = self.files.look(address)
-        entries = noaa.parse_inventory(text, remote.size)
+        remote, entries = self._look(cycle, member, step, kind)
         wind = [e for e in entries if e.variable == "UGRD" and e.level is not None and e.step_hours == step]
         if not wind:
-            raise InventoryError(f"{address}.idx has no UGRD on isobaric levels at step {step}")
+            raise InventoryError(f"{remote.address}.idx has no UGRD on isobaric levels at step {step}")
         entry = wind[len(wind) // 2]
         with tempfile.TemporaryFile() as raw:
             self.files.fetch(remote, entry.start, entry.end, raw.fileno(), 0)
@@ -348,11 +349,11 @@ class Ingest:
         fields, units = grib.decode(content), set(grib.units(content))
         header = fields[0].header if fields else None
         if header is None or (header.variable, header.level) != ("UGRD", entry.level):
-            raise ConversionError(f"{address}: the message of UGRD at {entry.level:g} hPa has {header}")
+            raise ConversionError(f"{remote.address}: the message of UGRD at {entry.level:g} hPa has {header}")
         grid = (header.series.rows, header.series.columns - 1)
         if units != {"m s**-1"} or grid != (noaa.FULL.rows, noaa.FULL.columns):
             raise ConversionError(
-                f"{address}: {header} is in {', '.join(sorted(units))} on {grid[0]} x {grid[1]} points"
+                f"{remote.address}: {header} is in {', '.join(sorted(units))} on {grid[0]} x {grid[1]} points"
             )
         return f"{kind}: {header}, m/s, {grid[0]} x {grid[1]} points, {len(content)} bytes"
 

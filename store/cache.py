@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import logging
 import math
@@ -378,7 +377,10 @@ class DiskCache:
         return True
 
     def _remove_unmapped(self, entry: Entry) -> bool:
-        lock = _lock_unmapped(entry.path)
+        try:
+            lock = sharedfiles.try_lock(entry.path, create=False)
+        except FileNotFoundError:  # another process has removed it
+            return False
         if lock is None:
             self._touch(entry)  # who has it mapped uses it
             return False
@@ -426,17 +428,3 @@ def _fault(file: ResidentFile, published: Published) -> str | None:
     except WindFileError as error:
         return error.message
     return None
-
-
-def _lock_unmapped(path: Path) -> int | None:
-    """A descriptor that keeps everybody from mapping the file; None when it is not there or mapped."""
-    try:
-        descriptor = os.open(path, os.O_RDWR)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        return None
-    return descriptor

@@ -190,9 +190,10 @@ def _remove_unless_mapped(bucket: Bucket, name: str) -> bool:
     if path is None:
         bucket.delete(name)
         return True
-    if not path.exists():  # another process may remove the same cycle
+    try:
+        lock = sharedfiles.try_lock(path, create=False)
+    except FileNotFoundError:  # another process may remove the same cycle
         return True
-    lock = sharedfiles.try_lock(path)
     if lock is None:
         return False
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import io
 import json
 import mmap
 import os
@@ -32,7 +31,7 @@ from habsim.classes import Tiles, WindField
 from habsim.errors import UnavailableError, WindFileError
 from store.bucket import ObjectInfo
 from store.ranges import Range, RangeReader, merged
-from windfile import DAMAGE, MappedFile, read_arrays
+from windfile import DAMAGE, SMALL_BYTES, MappedFile, PlacedBytes, read_arrays
 
 PART, MAP = ".part", ".tiles"  # endings of the sparse file and its map
 TILE_BYTES = 32 << 10  # of winds in a tile, at least
@@ -40,7 +39,6 @@ _HEADER_BYTES = 4096
 _BLOCK_BYTES = 16 << 10  # the unit in which the frame is fetched
 _LONGEST_FRAME = 16 << 20
 _LOCAL_HEADER_BYTES = 8192  # more than the headers of a zip entry and an array take together
-_SMALL_BYTES = 1 << 20
 _WINDS = {"data.npy", "height.npy"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -233,13 +231,12 @@ def create(folder: Path, name: str, info: ObjectInfo, token: str, reader: RangeR
         temporary.unlink(missing_ok=True)
 
 
-class _Frame(io.RawIOBase):
-    """What of an object is not winds, fetched in blocks into a sparse file; a file to read for `zipfile`."""
+class _Frame:
+    """What of an object is not winds, fetched in blocks into a sparse file."""
 
     def __init__(self, name: str, info: ObjectInfo, reader: RangeReader, descriptor: int) -> None:
         self._name, self._info, self._reader, self._descriptor = name, info, reader, descriptor
         self._blocks: set[int] = set()
-        self._position = 0
 
     def fetch_directory(self) -> None:
         """Fetch all that tells where the arrays are. Raises WindFileError when the object is no zip."""
@@ -248,7 +245,7 @@ class _Frame(io.RawIOBase):
             raise WindFileError(f"{self._name} is empty")
         self.fetch([(0, min(_BLOCK_BYTES, size)), (max(0, size - _BLOCK_BYTES), min(_BLOCK_BYTES, size))])
         try:
-            with zipfile.ZipFile(self) as archive:
+            with zipfile.ZipFile(PlacedBytes(size, self._read)) as archive:
                 entries = archive.infolist()
         except DAMAGE as error:
             if isinstance(error, OSError) and error.errno is not None:
@@ -256,7 +253,7 @@ class _Frame(io.RawIOBase):
             raise WindFileError(f"{self._name} is damaged: {error}") from error
         heads = []
         for entry in entries:
-            is_small = entry.filename not in _WINDS and entry.file_size <= _SMALL_BYTES
+            is_small = entry.filename not in _WINDS and entry.file_size <= SMALL_BYTES
             length = _LOCAL_HEADER_BYTES + (entry.file_size if is_small else 0)
             if 0 <= entry.header_offset < size:
                 heads.append((entry.header_offset, min(length, size - entry.header_offset)))
@@ -275,32 +272,12 @@ class _Frame(io.RawIOBase):
         )
         self._blocks |= needed
 
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._info.size}[whence]
-        if base + offset < 0:
-            raise OSError("seek before the start")
-        self._position = base + offset
-        return self._position
-
-    def read(self, size: int = -1) -> bytes:
-        left = max(0, self._info.size - self._position)
-        length = left if size is None or size < 0 else min(size, left)
+    def _read(self, offset: int, length: int) -> bytes:
         if length > _LONGEST_FRAME:
             raise OSError(f"a directory of {length} bytes")
         if length:
-            self.fetch([(self._position, length)])
-        content = os.pread(self._descriptor, length, self._position)
-        self._position += len(content)
-        return content
+            self.fetch([(offset, length)])
+        return os.pread(self._descriptor, length, offset)
 
 
 def with_room(write: Callable[[], None], free_room: Callable[[], bool], name: str) -> None:

@@ -178,6 +178,8 @@ def test_shared_locks_exclude_only_an_exclusive_one(tmp_path: Path) -> None:
 
 def test_absent_lock_is_not_locked_and_is_not_made(tmp_path: Path) -> None:
     assert not sharedfiles.is_locked(tmp_path / "a.lock")
+    with pytest.raises(FileNotFoundError):
+        sharedfiles.try_lock(tmp_path / "a.lock", create=False)
     assert entries(tmp_path) == []
 
 
