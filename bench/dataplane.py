@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import cycles, flights
-from bench.service import ROOT, Server, ensemble_path, request_path
+from bench.service import ROOT, Server, ensemble_path, free_port, request_path
 from bench.table import Row
 from habsim.classes import Simulator
 from habsim.profiles import PROFILES
@@ -94,7 +94,7 @@ class _Network:
 def _store(files: Path, folder: Path) -> Iterator[_Network]:
     (folder / "root").mkdir()
     (folder / "root" / BUCKET).symlink_to(files.resolve())
-    port, slow_port = _free_port(), _free_port()
+    port, slow_port = free_port(), free_port()
     rclone = [str(Path(sys.executable).with_name("rclone")), "serve", "s3", "--copy-links", "--etag-hash", ""]
     # Without ETags, which it computes by reading all files at each listing.
     rclone += ["--addr", f"127.0.0.1:{port}", "--auth-key", f"{KEY},{SECRET}", str(folder / "root")]
@@ -107,12 +107,6 @@ def _store(files: Path, folder: Path) -> Iterator[_Network]:
             stack.callback(process.terminate)
             _wait_for(listens)
         yield _Network(slow_port)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(port: int) -> None:

@@ -34,7 +34,7 @@ class Server:
         self, bucket: Path | None, elevation: Path, folder: Path, settings: dict[str, str] | None = None
     ) -> None:
         """Serve the folder `bucket`, or what the `settings` name; `folder` takes the data."""
-        self.port = _free_port()
+        self.port = free_port()
         environment = {
             **os.environ,
             "PORT": str(self.port),
@@ -156,7 +156,7 @@ def tawhiri_path(n: int) -> str:
     return f"/api/v1/?{urlencode({**place, **flight})}"
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

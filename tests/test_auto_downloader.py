@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import signal
@@ -30,6 +29,7 @@ from tests.worlds import make_bucket, sample, uniform
 
 RUN = int(cycle_start(CYCLE))
 ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.usefixtures("log_as_before")
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +52,6 @@ def server(encoded: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(noaa, "FULL", SMALL_FULL)
         monkeypatch.setattr(Decoders, "_decode", lambda self, job: assembly.decode_step(job))
         yield running
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """The command sets the log up for its whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def run(tmp_path: Path, *words: str, hours: float = 6.0) -> int:

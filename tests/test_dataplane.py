@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -30,21 +29,12 @@ from windfile import WindFile
 
 RUN = cycle_start(CYCLE)
 MEMBERS = (0, 1, 2)
+pytestmark = pytest.mark.usefixtures("log_as_before")
 
 
 @pytest.fixture(scope="module")
 def archive() -> Archive:
     return Archive()
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """The downloader sets the log up for its whole process."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 @dataclass(frozen=True)
