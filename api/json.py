@@ -6,11 +6,28 @@ from typing import Any
 
 import orjson
 from flask import Response
+from pydantic import BaseModel
+
+from api.answers import REFERENCE
+
+JSON, GEOJSON = "application/json", "application/geo+json"
 
 
-def described(text: str, *media_types: str) -> dict[int | str, Any]:
-    """The description of a route's result for OpenAPI; JSON by default."""
-    return {200: {"description": text, "content": {name: {} for name in media_types or ("application/json",)}}}
+def described(
+    text: str, *media_types: str, json: type[BaseModel] | None = None, geojson: type[BaseModel] | None = None
+) -> dict[int | str, Any]:
+    """The description of a route's result for OpenAPI; JSON by default.
+
+    `json` and `geojson` say what is answered under these media types; under those that are no JSON it is text.
+    """
+    content: dict[str, Any] = {}
+    for name in media_types or (JSON,):
+        model = {JSON: json, GEOJSON: geojson}.get(name)
+        if model is not None:
+            content[name] = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
+        else:
+            content[name] = {} if name.endswith("json") else {"schema": {"type": "string"}}
+    return {200: {"description": text, "content": content}}
 
 
 def json_response(content: Any, status: int = 200) -> Response:

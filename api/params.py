@@ -68,6 +68,7 @@ class Query(BaseModel):
         if not (args or kwargs):
             return _schema(cls)
         schema = super().model_json_schema(*args, **kwargs)
+        _leave_out_null(schema["properties"])
         _name_limits(schema)
         return schema
 
@@ -75,6 +76,17 @@ class Query(BaseModel):
 @functools.cache
 def _schema(model: type[Query]) -> dict[str, Any]:
     return BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined, no-any-return]
+
+
+def _leave_out_null(properties: dict[str, dict[str, Any]]) -> None:
+    """In a query string a parameter is given or absent, never null."""
+    for schema in properties.values():
+        given = [part for part in schema.get("anyOf", []) if part != {"type": "null"}]
+        if len(given) == 1:
+            del schema["anyOf"]
+            schema.update(given[0])
+        if "default" in schema and schema["default"] is None:
+            del schema["default"]
 
 
 def _name_limits(node: Any) -> None:

@@ -9,7 +9,7 @@ import flask_openapi3_swagger
 from flask import Blueprint, Flask, Response, current_app, render_template, send_from_directory
 from flask_openapi3 import APIBlueprint, OpenAPI, Tag
 
-from api import errors
+from api import answers, errors
 from api.formats import rfc3339
 from api.json import described, json_response
 from api.services import services, some_simulator
@@ -22,12 +22,12 @@ pages = Blueprint("pages", __name__)
 _SWAGGER = Path(flask_openapi3_swagger.__file__).parent / "templates" / "swagger"
 
 
-@api.get("/health", summary="The process is alive", responses=described("`{status}`"))
+@api.get("/health", summary="The process is alive", responses=described("It is alive", json=answers.Health))
 def health() -> Response:
     return json_response({"status": "ok"})
 
 
-@api.get("/ready", summary="A cycle can be flown", responses=described("`{status, cycle}`"))
+@api.get("/ready", summary="A cycle can be flown", responses=described("It can", json=answers.Ready))
 def ready() -> Response:
     """200 when a member of the current cycle can be opened, else 503 with what to do."""
     orchestrator = services().orchestrator

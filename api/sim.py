@@ -11,7 +11,7 @@ import orjson
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 
-from api import errors, formats
+from api import answers, errors, formats
 from api.json import described, json_response
 from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
 from api.services import services, some_simulator, take
@@ -24,12 +24,18 @@ from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, prove
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
 api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
+api.components_schemas.update(answers.components())
 
 
 @api.get(
     "/singlezpb",
     summary="One flight with one member",
-    responses=described("The flight", *(form.media_type for form in formats.FORMATS.values())),
+    responses=described(
+        "The flight",
+        *(form.media_type for form in formats.FORMATS.values()),
+        json=answers.Flight,
+        geojson=answers.FlightGeoJSON,
+    ),
 )
 def singlezpb(query: SingleQuery) -> Response:
     """`[[ascent], [coast], [descent]]` of points `[timestamp, lat, lon, alt, u_wind, v_wind, 0, 0]`.
@@ -56,7 +62,11 @@ def singlezpb(query: SingleQuery) -> Response:
     return with_provenance(response, provenance, trajectory.warnings)
 
 
-@api.get("/spaceshot", summary="All members, with Monte Carlo", responses=described("Paths, landings, statistics"))
+@api.get(
+    "/spaceshot",
+    summary="All members, with Monte Carlo",
+    responses=described("Paths, landings, statistics", json=answers.Spaceshot),
+)
 def spaceshot(query: EnsembleQuery) -> Response:
     """Paths of all members, landings with perturbations, their statistics and contours.
 
@@ -122,7 +132,7 @@ def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -
     return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-@api.get("/progress", summary="Progress of an ensemble", responses=described("How much is done"))
+@api.get("/progress", summary="Progress of an ensemble", responses=described("How much is done", json=answers.Progress))
 def progress(query: ProgressQuery) -> Response:
     state = services().orchestrator.runs.progress(query.request_id)
     if state is None:
@@ -139,13 +149,13 @@ def stream(query: ProgressQuery) -> Response:
     return progress_stream(services(), query.request_id)
 
 
-@api.get("/elev", summary="Ground elevation", responses=described("`{elevation}` in m"))
+@api.get("/elev", summary="Ground elevation", responses=described("The elevation", json=answers.Elevation))
 def elev(query: PlaceQuery) -> Response:
     elevation = float(services().orchestrator.ground.at(query.lat, query.lon % 360.0))
     return json_response({"elevation": round(elevation, 1)})
 
 
-@api.get("/wind", summary="Wind at a point, one member", responses=described("`{u, v, speed, direction}`"))
+@api.get("/wind", summary="Wind at a point, one member", responses=described("The wind", json=answers.Wind))
 def wind(query: MemberWindQuery) -> Response:
     orchestrator = services().orchestrator
     place = Location(query.lat, query.lon, query.alt)
@@ -158,7 +168,11 @@ def wind(query: MemberWindQuery) -> Response:
     return orchestrator.on_cycle(None, read)
 
 
-@api.get("/windensemble", summary="Wind at a point, all members", responses=described("Each member, mean and spread"))
+@api.get(
+    "/windensemble",
+    summary="Wind at a point, all members",
+    responses=described("Each member, mean and spread", json=answers.WindEnsemble),
+)
 def windensemble(query: WindQuery) -> Response:
     orchestrator = services().orchestrator
     place = Location(query.lat, query.lon, query.alt)
@@ -182,17 +196,17 @@ def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, plac
     )
 
 
-@api.get("/models", summary="Members of the current cycle", responses=described("`{models}`"))
+@api.get("/models", summary="Members of the current cycle", responses=described("The members", json=answers.Models))
 def models() -> Response:
     return json_response({"models": list(services().orchestrator.cycles.current().members)})
 
 
-@api.get("/which", summary="The current cycle", responses=described("`{gefs}`"))
+@api.get("/which", summary="The current cycle", responses=described("The cycle", json=answers.Which))
 def which() -> Response:
     return json_response({"gefs": services().orchestrator.cycles.current().name})
 
 
-@api.get("/status", summary="State of the service", responses=described("What runs on what"))
+@api.get("/status", summary="State of the service", responses=described("What runs on what", json=answers.Status))
 def status() -> Response:
     service = services()
     orchestrator = service.orchestrator
@@ -215,7 +229,7 @@ def status() -> Response:
     )
 
 
-@api.get("/cache-status", summary="What is kept", responses=described("Sizes of the caches"))
+@api.get("/cache-status", summary="What is kept", responses=described("Sizes of the caches", json=answers.CacheStatus))
 def cache_status() -> Response:
     service = services()
     orchestrator = service.orchestrator
@@ -241,7 +255,7 @@ def refresh() -> Response:
 
 
 _LOOK = "Look for a new cycle now"
-_FOUND = described("`{gefs, members, product}` of the current cycle")
+_FOUND = described("The current cycle", json=answers.Refreshed)
 api.get("/refresh", summary=_LOOK, operation_id="refresh_get", responses=_FOUND)(refresh)
 api.post("/refresh", summary=_LOOK, operation_id="refresh_post", responses=_FOUND)(refresh)
 

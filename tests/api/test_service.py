@@ -305,6 +305,19 @@ class TestDescription:
                 assert content["schema"] == {"$ref": f"#/components/schemas/{name}"}
             assert set(document["components"]["schemas"][name]["properties"]) == set(body)
 
+    def test_parameters_have_the_type_that_is_sent(self, document: dict[str, Any]) -> None:
+        found = {p["name"]: p["schema"] for p in document["paths"]["/sim/spaceshot"]["get"]["parameters"]}
+        types = {name: schema["type"] for name, schema in found.items()}
+        texts = {"profile", "cycle", "request_id"}
+        assert {name for name in types if types[name] == "string"} == texts
+        assert {name for name in types if types[name] == "integer"} == {"num_perturbations", "seed"}
+        assert {types[name] for name in types if name not in texts} == {"number", "integer"}
+        assert found["profile"]["enum"] == ["zpb", "standard", "float"]
+        assert (found["step"]["minimum"], found["step"]["maximum"]) == (5, 600)
+        assert found["cycle"]["pattern"] == "^[0-9]{10}$"
+        assert "default" not in found["step"]
+        assert found["coeff"]["default"] == 1.0
+
     def test_every_parameter_says_what_it_is(self, document: dict[str, Any]) -> None:
         for path, operations in document["paths"].items():
             for parameter in operations.get("get", {}).get("parameters", []):
