@@ -18,34 +18,21 @@ from gefs import Cycles, Remote
 from habsim.errors import BucketError, UnavailableError
 from housekeeping import Housekeeper, Prefetch
 from store import cache as cache_module
-from store import publish as publishing
-from store.bucket import Bucket
-from store.manifest import cycle_start, wind_file_name
+from store.manifest import wind_file_name
 from store.resident import MAP
 from tests import faults
 from tests.elsewhere import Elsewhere
-from tests.worlds import make_bucket, sample, uniform, write_field
+from tests.worlds import make_bucket
 
 FIRST, SECOND = "2026111900", "2026111906"
 TILE = 39_680  # bytes of a tile here; a wind file has 19
 SIZE = 436_000  # bytes of a wind file here, about
 
 
-def publish(bucket: Bucket, folder: Path, cycle: str = FIRST, members: int = 3, *, wind: float = 10.0) -> None:
-    folder.mkdir(exist_ok=True)
-    files = {}
-    for member in range(members):
-        field = sample(uniform(wind + member, 5.0), start=cycle_start(cycle), degrees=10.0)
-        files[member] = write_field(folder / wind_file_name(cycle, member), field)
-    publishing.publish(bucket, cycle, files, "test")
-
-
 @pytest.fixture
 def bucket(tmp_path: Path) -> Elsewhere:
     """A bucket with a cycle of three members."""
-    bucket = Elsewhere(tmp_path / "bucket")
-    publish(bucket, tmp_path / "making")
-    return bucket
+    return Elsewhere(make_bucket(tmp_path / "bucket").root)
 
 
 @pytest.fixture
@@ -133,9 +120,7 @@ def test_what_is_complete_is_left_alone(cycles: Cycles, bucket: Elsewhere, compl
     assert bucket.ranges == []
 
 
-def test_cache_is_kept_within_its_bounds_and_old_cycles_go(
-    bucket: Elsewhere, data: Path, tmp_path: Path, cycles: Cycles
-) -> None:
+def test_cache_is_kept_within_its_bounds_and_old_cycles_go(bucket: Elsewhere, data: Path, cycles: Cycles) -> None:
     for member in range(3):
         use(cycles, member, seconds_ago=10.0 * member)
     small = Cycles(bucket, data, 1e9, Remote(cache_files=2))
@@ -144,7 +129,7 @@ def test_cache_is_kept_within_its_bounds_and_old_cycles_go(
     use(cycles, 0, seconds_ago=2 * cache_module.UNUSED_SECONDS)
     keeper_of(small, "off").tidy()
     assert len(state(cycles)) == 2  # of the current cycle
-    publish(bucket, tmp_path / "making", SECOND)
+    make_bucket(bucket.root, cycle=SECOND)
     small.refresh()
     keeper_of(small, "off").tidy()
     assert state(cycles) == {f"{FIRST}_01": False}
@@ -292,13 +277,13 @@ def test_stopped_housekeeper_stops_between_two_batches(
 
 
 def test_completion_goes_on_with_the_new_cycle(
-    bucket: Elsewhere, cycles: Cycles, tmp_path: Path, completed: list[str], monkeypatch: pytest.MonkeyPatch
+    bucket: Elsewhere, cycles: Cycles, completed: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cache_module, "BATCH_BYTES", 2 * TILE)
 
     def switch(name: str, offset: int, length: int) -> None:
         if offset > SIZE // 2 and cycles.current().name == FIRST:
-            publish(bucket, tmp_path / "making", SECOND)
+            make_bucket(bucket.root, cycle=SECOND)
             cycles.refresh()
 
     use(cycles, 0)
@@ -311,12 +296,10 @@ def test_completion_goes_on_with_the_new_cycle(
     assert completed[1:] == [f"{SECOND}_0{member}" for member in range(3)]
 
 
-def test_cycle_published_again_is_completed_again(
-    bucket: Elsewhere, cycles: Cycles, tmp_path: Path, completed: list[str]
-) -> None:
+def test_cycle_published_again_is_completed_again(bucket: Elsewhere, cycles: Cycles, completed: list[str]) -> None:
     keeper = keeper_of(cycles, "all")
     keeper.tidy()
-    publish(bucket, tmp_path / "making", wind=20.0)
+    make_bucket(bucket.root, wind=20.0)
     cycles.refresh()
     completed.clear()
     cycles.cache.free_room()
@@ -406,7 +389,7 @@ def test_store_that_has_never_answered_is_waited_for(
     try:
         faults.wait_until(lambda: "housekeeping waits: no cycle can be flown" in caplog.text, "the log line")
         bucket.silent = False
-        publish(bucket, tmp_path / "making")
+        make_bucket(bucket.root)
         faults.wait_until(lambda: len(state(cycles)) == 3 and all(state(cycles).values()), "all files")
     finally:
         keeper.stop()

@@ -86,16 +86,22 @@ def write_field(path: Path, field: WindField, **more: Any) -> Path:
 
 
 def make_bucket(
-    folder: Path, *, members: int = 3, cycle: str = CYCLE, product: str = "test", field: WindField | None = None
+    folder: Path,
+    *,
+    members: int = 3,
+    cycle: str = CYCLE,
+    product: str = "test",
+    wind: float = 10.0,
+    field: WindField | None = None,
 ) -> LocalBucket:
-    """A bucket with one published cycle; member m has an eastward wind of 10 + m m/s."""
+    """A bucket with one published cycle; member m has an eastward wind of `wind` + m m/s, or all have `field`."""
     bucket = LocalBucket(folder)
     work = folder / "making"
     work.mkdir(parents=True, exist_ok=True)
     files = {}
     for member in range(members):
         name = wind_file_name(cycle, member)
-        winds = field or sample(uniform(10.0 + member, 5.0), start=cycle_start(cycle), degrees=10.0)
+        winds = field or sample(uniform(wind + member, 5.0), start=cycle_start(cycle), degrees=10.0)
         files[member] = write_field(work / name, winds)
     publish(bucket, cycle, files, product)
     work.rmdir()

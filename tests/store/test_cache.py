@@ -20,29 +20,18 @@ import pytest
 import sharedfiles
 from habsim.errors import BucketError, NotFoundError, ObjectChangedError, UnavailableError, WindFileError
 from store import cache as cache_module
-from store import publish as publishing
 from store.bucket import Bucket
 from store.cache import UNUSED_SECONDS, DiskCache, MemberFile, Published
-from store.manifest import cycle_start, read_manifest, wind_file_name
+from store.manifest import read_manifest, wind_file_name
 from store.ranges import RangeReader
 from store.resident import MAP, PART, ResidentFile
 from tests import faults
 from tests.elsewhere import Elsewhere
-from tests.worlds import sample, uniform, write_field
+from tests.worlds import make_bucket, sample, uniform, write_field
 from windfile import MappedFile, WindFile
 
 CYCLE, LATER = "2026111900", "2026111906"
 SIZE = 436_000  # bytes of a wind file here, about; 19 tiles
-
-
-def publish(bucket: Bucket, folder: Path, cycle: str = CYCLE, members: int = 2, *, wind: float = 10.0) -> None:
-    """A cycle of which member m has an eastward wind of `wind` + m."""
-    folder.mkdir(exist_ok=True)
-    files = {}
-    for member in range(members):
-        field = sample(uniform(wind + member, 5.0), start=cycle_start(cycle), degrees=10.0)
-        files[member] = write_field(folder / wind_file_name(cycle, member), field)
-    publishing.publish(bucket, cycle, files, "test")
 
 
 def published(bucket: Bucket, member: int, cycle: str = CYCLE) -> Published:
@@ -76,8 +65,8 @@ def is_published(file: MemberFile, bucket: Elsewhere, name: str) -> bool:
 def bucket(tmp_path: Path) -> Elsewhere:
     """A bucket with a cycle of two members, and one of one."""
     bucket = Elsewhere(tmp_path / "bucket")
-    publish(bucket, tmp_path / "making")
-    publish(bucket, tmp_path / "making", LATER, 1, wind=50.0)
+    make_bucket(bucket.root, members=2)
+    make_bucket(bucket.root, members=1, cycle=LATER, wind=50.0)
     return bucket
 
 
@@ -172,13 +161,13 @@ def test_completion_that_is_stopped_goes_on_later(
     assert part.is_intact()
 
 
-def test_object_that_is_published_again_is_fetched_anew(bucket: Elsewhere, cache: DiskCache, tmp_path: Path) -> None:
+def test_object_that_is_published_again_is_fetched_anew(bucket: Elsewhere, cache: DiskCache) -> None:
     before = published(bucket, 0)
     part, whole = cache.open(before), published(bucket, 1)
     cache.complete(whole, always)
     mapped = cache.open(whole)
     fetch_all(part)
-    publish(bucket, tmp_path / "making", wind=20.0)
+    make_bucket(bucket.root, members=2, wind=20.0)
     for member in range(2):
         file = cache.open(published(bucket, member))
         fetch_all(file)
@@ -191,11 +180,9 @@ def test_object_that_is_published_again_is_fetched_anew(bucket: Elsewhere, cache
     assert not part.is_unchanged()
 
 
-def test_who_asks_for_a_replaced_object_leaves_the_file_of_the_new_one(
-    bucket: Elsewhere, cache: DiskCache, tmp_path: Path
-) -> None:
+def test_who_asks_for_a_replaced_object_leaves_the_file_of_the_new_one(bucket: Elsewhere, cache: DiskCache) -> None:
     old = published(bucket, 0)
-    publish(bucket, tmp_path / "making", wind=20.0)
+    make_bucket(bucket.root, members=2, wind=20.0)
     new = published(bucket, 0)
     cache.complete(new, always)
     with pytest.raises(ObjectChangedError):
@@ -237,7 +224,7 @@ except WindFileError as error:
 
 
 def test_object_that_is_not_what_its_manifest_says_is_refused_by_all_until_it_is_published_again(
-    bucket: Elsewhere, cache: DiskCache, tmp_path: Path
+    bucket: Elsewhere, cache: DiskCache
 ) -> None:
     wanted = spoiled(bucket, 0)
     part = cache.open(wanted)
@@ -254,7 +241,7 @@ def test_object_that_is_not_what_its_manifest_says_is_refused_by_all_until_it_is
     assert bucket.ranges == []
     with faults.Process(REFUSED, bucket.root, cache.folder) as other:
         assert "has another SHA-256 than its manifest says 0" in other.result()
-    publish(bucket, tmp_path / "making")
+    make_bucket(bucket.root, members=2)
     assert cache.complete(published(bucket, 0), always)
     assert cache.open(published(bucket, 0)).winds.data[7, 7, 0, 0, 0] == 10.0
 
@@ -857,14 +844,14 @@ def test_object_is_refused_when_there_is_no_room_to_note_it(
 
 @pytest.mark.parametrize("kind", ["part", "whole"])
 def test_full_disk_gives_the_room_of_the_replaced_object_to_the_new_one(
-    bucket: Elsewhere, disk: Path, tmp_path: Path, kind: str
+    bucket: Elsewhere, disk: Path, kind: str
 ) -> None:
     cache, wanted = cache_of(bucket, disk / "cache"), published(bucket, 0)
     fetch_all(cache.open(wanted))
     if kind == "whole":
         cache.complete(wanted, always)
     gc.collect()
-    publish(bucket, tmp_path / "making", wind=20.0)
+    make_bucket(bucket.root, members=2, wind=20.0)
     filler = faults.fill(disk)
     file = cache.open(published(bucket, 0))
     os.truncate(filler, filler.stat().st_size - 32_000)  # for the new map
