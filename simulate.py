@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import time
 from collections import OrderedDict
@@ -50,7 +51,7 @@ from store.cache import MemberFile
 from store.resident import ResidentFile, Watch
 
 Result = TypeVar("Result")
-Wind = tuple[float, float]
+Floats = npt.NDArray[np.float64]
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,8 @@ MEMBER_WEIGHT, PERTURBATION_WEIGHT = 2.0, 1.0
 _MEMBERS_AT_ONCE = 31  # the members of the largest ensemble
 _MOST_ROUNDS = 1000  # of flying and fetching; a flight of days takes a dozen
 _TOUCH_SECONDS = 60.0
+_PROFILE_STEP = 500.0  # m: about the distance of the levels of the full product in the troposphere
+_PROFILE_TOP = 40_000.0  # m: few balloons get so high
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,20 @@ class Ensemble:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class WindProfile:
+    """Winds over a point.
+
+    `ground` m; `altitudes` (n,) m, the ground and then every 500 m up to the top level, at most 40 km; `winds` member
+    -> (n, 2) eastward and northward, m/s; `failed` member -> why it has none.
+    """
+
+    ground: float
+    altitudes: Floats
+    winds: dict[int, Floats]
+    failed: dict[int, HabsimError]
+
+
 class MemberSimulator(Simulator):
     """The simulator of a wind file, which it keeps mapped.
 
@@ -178,11 +195,11 @@ class MemberSimulator(Simulator):
             self._fetch(flights.missing, watch)
         raise self._endless()
 
-    def wind(self, time: float, place: Location) -> tuple[float, float]:
-        """As `Simulator.wind`; winds that are not on this machine are fetched. Raises what the bucket raises."""
+    def winds_over(self, time: float, latitude: float, longitude: float, altitudes: npt.ArrayLike) -> Floats:
+        """As `Simulator.winds_over`; winds that are not on this machine are fetched. Raises what the bucket raises."""
         for _ in range(_MOST_ROUNDS):
             try:
-                found = super().wind(time, place)
+                found = super().winds_over(time, latitude, longitude, altitudes)
             except NotResidentError as error:
                 self._fetch(np.flatnonzero(error.wanted), None)
             else:
@@ -313,16 +330,23 @@ class Orchestrator:
         assert trajectory is not None
         return Prediction(trajectory, provenance_of(cycle, (member,), simulator, request.step))
 
-    def winds(self, time: float, place: Location, cycle: Cycle) -> tuple[dict[int, Wind], dict[int, HabsimError]]:
-        """Wind at a point for all members of `cycle`: member -> (eastward, northward) in m/s, and why others have none.
+    def winds_over(
+        self, time: float, latitude: float, longitude: float, altitudes: npt.ArrayLike, cycle: Cycle
+    ) -> tuple[dict[int, Floats], dict[int, HabsimError]]:
+        """Winds over a point (degrees) at n altitudes (m) for all members of `cycle`.
 
-        Raises what is wrong with the first member where none has a wind.
+        Returns member -> (n, 2) eastward and northward in m/s, and why others have none. Raises what is wrong with the
+        first member where none has winds.
         """
         # Whose file is elsewhere waits most of the time.
         pool = self._pool() if self.cycles.is_local else self._waiting()
-        found: dict[int, Wind] = {}
+        found: dict[int, Floats] = {}
         failed: dict[int, HabsimError] = {}
-        futures = {m: pool.submit(lambda m: self.simulator(cycle, m).wind(time, place), m) for m in cycle.members}
+
+        def read(member: int) -> Floats:
+            return self.simulator(cycle, member).winds_over(time, latitude, longitude, altitudes)
+
+        futures = {member: pool.submit(read, member) for member in cycle.members}
         for member, future in futures.items():
             try:
                 found[member] = future.result()
@@ -331,6 +355,17 @@ class Orchestrator:
         if not found:
             raise next(iter(failed.values()))
         return found, failed
+
+    def wind_profile(self, time: float, latitude: float, longitude: float, cycle: Cycle) -> WindProfile:
+        """Winds over a point (degrees) from the ground up for all members of `cycle`. Raises as `winds_over`."""
+        ground = round(float(self.ground.at(latitude, longitude % 360.0)), 1)
+        above = np.arange(math.floor(ground / _PROFILE_STEP) + 1, _PROFILE_TOP // _PROFILE_STEP + 1) * _PROFILE_STEP
+        altitudes = np.array([ground, *above])
+        winds, failed = self.winds_over(time, latitude, longitude, altitudes, cycle)
+        # Above it the wind of the top level would be repeated.
+        top = self.simulator(cycle, next(iter(winds))).top
+        count = max(int(np.searchsorted(altitudes, top, side="right")), 1)
+        return WindProfile(ground, altitudes[:count], {m: found[:count] for m, found in winds.items()}, failed)
 
     def ensemble(self, request: EnsembleRequest, cycle: Cycle, progress: Progress | None = None) -> Ensemble:
         """Fly a launch and its perturbations with all members of `cycle`, on all cores.

@@ -280,6 +280,41 @@ class WindEnsemble(Answer):
     spread: WindSpread
 
 
+class WindColumn(Answer):
+    """Winds at the altitudes of a profile, as in `Wind`."""
+
+    u: list[float]
+    v: list[float]
+    speed: list[float]
+    direction: list[float]
+
+
+class MemberWindColumn(WindColumn):
+    """The winds of a member."""
+
+    model: int
+
+
+class WindSpreadColumn(Answer):
+    """Standard deviation over the members at the altitudes of a profile, m/s."""
+
+    u: list[float]
+    v: list[float]
+
+
+class WindProfile(Answer):
+    """The winds of all members over a point; `mean` is that of their mean vectors."""
+
+    cycle: str = Field(description="YYYYMMDDHH, UTC")
+    timestamp: float = Field(description="Unix seconds")
+    ground: float = Field(description="ground elevation, m")
+    altitudes: list[float] = Field(description="m, rising from the ground; all lists of winds go with it")
+    members: list[MemberWindColumn]
+    mean: WindColumn
+    spread: WindSpreadColumn
+    failed_members: list[FailedMember]
+
+
 class Elevation(Answer):
     """Ground elevation, m."""
 

@@ -113,9 +113,13 @@ class PlaceQuery(Query):
     lon: Number = Field(ge=-180, le=360, description="longitude, degrees", json_schema_extra={"example": -121.8763})
 
 
-class WindQuery(PlaceQuery):
-    alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="altitude, m", json_schema_extra={"example": 12000})
+class WindProfileQuery(PlaceQuery):
     timestamp: Number = Field(ge=0, le=1e11, description="Unix seconds, within the cycle")
+    cycle: str | None = Field(None, pattern=CYCLE, description="cycle, by default the current one")
+
+
+class WindQuery(WindProfileQuery):
+    alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="altitude, m", json_schema_extra={"example": 12000})
 
 
 class MemberWindQuery(WindQuery):

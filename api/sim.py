@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 from flask import Response, request
 from flask_openapi3 import APIBlueprint, Tag
 
 from api import answers, errors, formats
 from api.json import described, json_response
-from api.params import EnsembleQuery, MemberWindQuery, PlaceQuery, ProgressQuery, SingleQuery, WindQuery
+from api.params import (
+    EnsembleQuery,
+    MemberWindQuery,
+    PlaceQuery,
+    ProgressQuery,
+    SingleQuery,
+    WindProfileQuery,
+    WindQuery,
+)
 from api.services import services, some_simulator, take
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
-from habsim.errors import NotFoundError
+from habsim.errors import HabsimError, NotFoundError
 from runs import result_key
 from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, provenance_of
 
@@ -165,7 +173,7 @@ def wind(query: MemberWindQuery) -> Response:
         content = _wind_of(*simulator.wind(query.timestamp, place))
         return with_provenance(json_response(content), provenance_of(cycle, (query.model,), simulator))
 
-    return orchestrator.on_cycle(None, read)
+    return orchestrator.on_cycle(query.cycle, read)
 
 
 @api.get(
@@ -175,25 +183,64 @@ def wind(query: MemberWindQuery) -> Response:
 )
 def windensemble(query: WindQuery) -> Response:
     orchestrator = services().orchestrator
-    place = Location(query.lat, query.lon, query.alt)
-    return orchestrator.on_cycle(None, lambda cycle: _wind_of_members(orchestrator, cycle, query.timestamp, place))
+
+    def read(cycle: Cycle) -> Response:
+        winds, failed = orchestrator.winds_over(query.timestamp, query.lat, query.lon, [query.alt], cycle)
+        table = np.array([found[0] for found in winds.values()])
+        columns = _wind_of(*table.T)
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        content = {
+            "cycle": cycle.name,
+            "members": [
+                {"model": member, **dict(zip(columns, row, strict=True))}
+                for member, row in zip(winds, rows, strict=True)
+            ],
+            "failed_members": _failed_members(failed),
+            "mean": _wind_of(*table.mean(axis=0)),
+            "spread": _spread_of(table),
+        }
+        return _of_members(orchestrator, cycle, tuple(winds), content)
+
+    return orchestrator.on_cycle(query.cycle, read)
 
 
-def _wind_of_members(orchestrator: Orchestrator, cycle: Cycle, time: float, place: Location) -> Response:
-    winds, failed = orchestrator.winds(time, place, cycle)
-    table = np.array(list(winds.values()))
-    mean, spread = table.mean(axis=0), table.std(axis=0)
-    content = {
-        "cycle": cycle.name,
-        "members": [{"model": member, **_wind_of(u, v)} for member, (u, v) in winds.items()],
-        "failed_members": [{"model_id": member, "reason": error.message} for member, error in failed.items()],
-        "mean": _wind_of(*mean.tolist()),
-        "spread": {"u": round(float(spread[0]), 3), "v": round(float(spread[1]), 3)},
-    }
-    members = tuple(winds)
-    return with_provenance(
-        json_response(content), provenance_of(cycle, members, orchestrator.simulator(cycle, members[0]))
-    )
+@api.get(
+    "/windprofile",
+    summary="Wind over a point against altitude, all members",
+    responses=described("Each member, mean and spread", json=answers.WindProfile),
+)
+def windprofile(query: WindProfileQuery) -> Response:
+    """The winds that a balloon above the point would meet at this moment.
+
+    At the ground and every 500 m above, up to the top level of the winds, at most 40 km; lists go with `altitudes`.
+    """
+    orchestrator = services().orchestrator
+
+    def read(cycle: Cycle) -> Response:
+        profile = orchestrator.wind_profile(query.timestamp, query.lat, query.lon, cycle)
+        table = np.array(list(profile.winds.values()))
+        content = {
+            "cycle": cycle.name,
+            "timestamp": query.timestamp,
+            "ground": profile.ground,
+            "altitudes": profile.altitudes,
+            "members": [{"model": member, **_wind_of(*found.T)} for member, found in profile.winds.items()],
+            "mean": _wind_of(*table.mean(axis=0).T),
+            "spread": _spread_of(table),
+            "failed_members": _failed_members(profile.failed),
+        }
+        return _of_members(orchestrator, cycle, tuple(profile.winds), content)
+
+    return orchestrator.on_cycle(query.cycle, read)
+
+
+def _of_members(orchestrator: Orchestrator, cycle: Cycle, members: tuple[int, ...], content: Any) -> Response:
+    simulator = orchestrator.simulator(cycle, members[0])
+    return with_provenance(json_response(content), provenance_of(cycle, members, simulator))
+
+
+def _failed_members(failed: dict[int, HabsimError]) -> list[dict[str, Any]]:
+    return [{"model_id": member, "reason": error.message} for member, error in failed.items()]
 
 
 @api.get("/models", summary="Members of the current cycle", responses=described("The members", json=answers.Models))
@@ -277,15 +324,26 @@ def in_convention(trajectory: Trajectory, asked_longitude: float) -> Trajectory:
     return Trajectory(tuple(phases), trajectory.warnings)
 
 
-def _wind_of(u: float, v: float) -> dict[str, float]:
-    """Speed in m/s and the direction the wind comes from, degrees clockwise from north."""
-    direction = math.degrees(math.atan2(-u, -v)) % 360.0
+def _wind_of(u: Any, v: Any) -> dict[str, Any]:
+    """Of numbers or arrays: speed in m/s and the direction the wind comes from, degrees clockwise from north."""
+    direction = np.degrees(np.arctan2(-u, -v)) % 360.0
     return {
-        "u": round(u, 3),
-        "v": round(v, 3),
-        "speed": round(math.hypot(u, v), 3),
-        "direction": round(direction, 1) % 360.0,
+        "u": _rounded(u),
+        "v": _rounded(v),
+        "speed": _rounded(np.hypot(u, v)),
+        "direction": np.round(direction, 1) % 360.0,
     }
+
+
+def _spread_of(table: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Standard deviation over the members, the first axis of `table`; eastward and northward wind are its last."""
+    u, v = table.std(axis=0).T
+    return {"u": _rounded(u), "v": _rounded(v)}
+
+
+def _rounded(speed: Any) -> Any:
+    """To 1 mm/s; a sum with 0.0 is never -0.0."""
+    return np.round(speed, 3) + 0.0
 
 
 def with_provenance(response: Response, provenance: Provenance, warnings: tuple[str, ...] = ()) -> Response:

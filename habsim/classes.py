@@ -373,23 +373,33 @@ class Simulator:
         met = int(np.bitwise_or.reduce(outcome[:, 1])) if count else 0
         return Flights(landing, failures, trajectories, self._warnings(met), np.flatnonzero(scout.wanted), lacks_winds)
 
+    @property
+    def top(self) -> float:
+        """Altitude of the top level in the standard atmosphere, m."""
+        return float(self._winds.level_alt[0])
+
     def wind(self, time: float, place: Location) -> tuple[float, float]:
-        """Eastward and northward wind in m/s.
+        """Eastward and northward wind in m/s. Raises what `winds_over` raises."""
+        u, v = self.winds_over(time, place.latitude, place.longitude, [place.altitude])[0]
+        return float(u), float(v)
+
+    def winds_over(self, time: float, latitude: float, longitude: float, altitudes: npt.ArrayLike) -> Floats:
+        """Eastward and northward wind in m/s, (n, 2), over one point (degrees) at n altitudes (m).
 
         Raises OutsideCycleError, NotResidentError, or WindFileError where there is no number.
         """
         if not self.field.start <= time <= self.field.end:
             raise OutsideCycleError(f"time {_utc(time)} is outside the cycle, which covers {self._covered()}")
         scout = _Scout(self._winds, self.field.tiles)
-        winds = scout.winds
-        c = kernels.vertical_coordinate(winds, air(), place.altitude)
-        offset = time - self.field.start
-        u, v, *_ = kernels.wind_at(winds, place.latitude, place.longitude % 360.0, offset, c, c, 0)
+        longitude %= 360.0
+        heights = np.asarray(altitudes, np.float64)
+        found = np.empty((len(heights), 2))
+        kernels.winds_over(scout.winds, air(), float(latitude), longitude, time - self.field.start, heights, found)
         if scout.held[1] > 0:
-            raise NotResidentError(self._not_resident(place.latitude, place.longitude % 360.0), scout.wanted)
-        if not (math.isfinite(u) and math.isfinite(v)):
-            raise self._bad_wind(time, place.latitude, place.longitude % 360.0)
-        return float(u), float(v)
+            raise NotResidentError(self._not_resident(latitude, longitude), scout.wanted)
+        if not np.isfinite(found).all():
+            raise self._bad_wind(time, latitude, longitude)
+        return found
 
     def _covered(self) -> str:
         return f"{_utc(self.field.start)} to {_utc(self.field.end)}"

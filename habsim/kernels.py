@@ -294,6 +294,20 @@ def wind_at(winds, lat, lon, time, c, c_ahead, level):
     return u, v, level, alt_above, alt_below
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def winds_over(winds, air, lat, lon, time, altitudes, out):
+    """Wind over one point at `altitudes` (n,), m, into `out` (n, 2): eastward and northward, m/s.
+
+    Quickest where the altitudes rise or fall, so that the search for a level starts next to it.
+    """
+    level = winds.levels - 2
+    for i in range(altitudes.size):
+        c = vertical_coordinate(winds, air, altitudes[i])
+        u, v, level, _, _ = wind_at(winds, lat, lon, time, c, c, level)
+        out[i, 0] = u
+        out[i, 1] = v
+
+
 @_inlined
 def _level_coordinate(winds, columns, corners, later, level):
     """`c` of a level at the point, where the file has heights: minus the interpolated geopotential height."""

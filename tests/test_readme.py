@@ -71,8 +71,8 @@ def test_a_request_of_the_readme_is_answered(client: FlaskClient, url: str) -> N
 
 @pytest.mark.parametrize(
     "route",
-    ["/sim/singlezpb", "/sim/spaceshot", "/sim/progress-stream", "/sim/wind", "/sim/windensemble", "/sim/elev",
-     "/sim/which", "/sim/status", "/api/v1/"],
+    ["/sim/singlezpb", "/sim/spaceshot", "/sim/progress-stream", "/sim/wind", "/sim/windensemble", "/sim/windprofile",
+     "/sim/elev", "/sim/which", "/sim/status", "/api/v1/"],
 )  # fmt: skip
 def test_a_main_route_has_its_example(route: str) -> None:
     assert any(urlsplit(url).path == route for url in URLS)

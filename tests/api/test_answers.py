@@ -22,6 +22,7 @@ from tests.elsewhere import Elsewhere
 from tests.worlds import CYCLE, START, make_settings
 
 POINT = {"lat": "12.5", "lon": "-77.25", "alt": "9000", "timestamp": f"{START + 5000:.0f}"}
+PLACE = {name: value for name, value in POINT.items() if name != "alt"}
 # Flights with every phase, with some of them only, and cut at the antimeridian.
 FLIGHTS: list[dict[str, Any]] = [
     {},
@@ -35,6 +36,7 @@ ADDRESSES = {
     answers.Elevation: [url("/sim/elev", {"lat": "10", "lon": "20"})],
     answers.Wind: [url("/sim/wind", {**POINT, "model": "1"})],
     answers.WindEnsemble: [url("/sim/windensemble", POINT)],
+    answers.WindProfile: [url("/sim/windprofile", PLACE)],
     answers.Models: ["/sim/models"],
     answers.Which: ["/sim/which"],
     answers.Status: ["/sim/status"],
@@ -92,6 +94,7 @@ def test_answers_with_a_failed_member_are_as_described(another_app: Callable[...
     for model, address in (
         (answers.Spaceshot, spaceshot(num_perturbations=2)),
         (answers.WindEnsemble, url("/sim/windensemble", POINT)),
+        (answers.WindProfile, url("/sim/windprofile", PLACE)),
     ):
         body = asked(client, address)
         assert [failed["model_id"] for failed in json.loads(body)["failed_members"]] == [1]

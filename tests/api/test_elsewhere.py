@@ -15,6 +15,7 @@ from flask.testing import FlaskClient
 import app as app_module
 import elev
 from app import create_app
+from habsim.errors import BucketError
 from store import resident
 from store.bucket import LocalBucket
 from store.manifest import wind_file_name
@@ -64,6 +65,8 @@ ADDRESSES = [
     spaceshot(cycle=CYCLE, lat=1),
     url("/sim/wind", {"lat": "60", "lon": "30", "alt": "12000", "timestamp": f"{START + 5000}", "model": "3"}),
     url("/sim/windensemble", {"lat": "-60", "lon": "300", "alt": "2000", "timestamp": f"{START + 5000}"}),
+    url("/sim/windprofile", {"lat": "-60", "lon": "300", "timestamp": f"{START + 5000}"}),
+    url("/sim/windprofile", {"lat": "90", "lon": "-180", "timestamp": f"{START + 5000}", "cycle": CYCLE}),
     url(TAWHIRI_PATH, tawhiri()),
     "/sim/which",
     "/sim/models",
@@ -159,6 +162,27 @@ def test_member_that_cannot_be_fetched_is_named_and_the_answer_not_kept(far: Fla
     again = far.get(spaceshot(lat=-5)).json
     assert again is not None
     assert again["failed_members"] == []
+
+
+def test_member_whose_winds_cannot_be_fetched_is_missing_from_a_profile(far: FlaskClient, bucket: Elsewhere) -> None:
+    address = url("/sim/windprofile", {"lat": "20", "lon": "30", "timestamp": f"{START + 5000}"})
+    far.get(spaceshot(lat=5))  # the files are open
+
+    def fail(name: str, offset: int, length: int) -> None:
+        if name == wind_file_name(CYCLE, 1):
+            raise BucketError("the store does not answer")
+
+    bucket.before = fail
+    body = far.get(address).json
+    assert body is not None
+    assert [row["model"] for row in body["members"]] == [0, 2, 3]
+    assert body["failed_members"] == [{"model_id": 1, "reason": "the store does not answer"}]
+    bucket.before = lambda name, offset, length: None
+    whole = far.get(address).json
+    assert whole is not None
+    assert [row for row in whole["members"] if row["model"] != 1] == body["members"]
+    bucket.silent = True
+    assert far.get(address).json == whole  # from what is here
 
 
 def test_cycle_that_replaces_another_while_it_is_fetched_is_flown(

@@ -37,6 +37,7 @@ NEEDS_CYCLE = {
     "/sim/spaceshot": spaceshot(),
     "/sim/wind": url("/sim/wind", {**POINT, "model": "0"}),
     "/sim/windensemble": url("/sim/windensemble", POINT),
+    "/sim/windprofile": url("/sim/windprofile", POINT),
     "/sim/models": "/sim/models",
     "/sim/which": "/sim/which",
     "/sim/status": "/sim/status",

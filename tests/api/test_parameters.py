@@ -29,6 +29,7 @@ GOOD: dict[str, dict[str, str]] = {
     "/sim/spaceshot": launch(num_perturbations=1),
     "/sim/wind": {**POINT, "model": "0"},
     "/sim/windensemble": POINT,
+    "/sim/windprofile": {"lat": "10", "lon": "20", "timestamp": f"{START:.0f}"},
     "/sim/elev": {"lat": "10", "lon": "20"},
     "/sim/progress": {"request_id": "known"},
     "/sim/progress-stream": {"request_id": "known"},
@@ -265,6 +266,10 @@ class TestTogether:
             (url("/sim/wind", {**POINT, "model": "3"}), 404, "member 3 is not in cycle"),
             (url("/sim/wind", {**POINT, "timestamp": f"{START - 0.5}", "model": "0"}), 400, "2026-11-18T23:59:59.500Z"),
             (url("/sim/windensemble", {**POINT, "timestamp": f"{START + 86401}"}), 400, "is outside the cycle"),
+            (url("/sim/windprofile", {**POINT, "timestamp": f"{START - 1}"}), 400, "is outside the cycle"),
+            (url("/sim/windprofile", {**POINT, "cycle": "2026111906"}), 404, "cycle 2026111906 is not in the bucket"),
+            (url("/sim/windensemble", {**POINT, "cycle": "2026111906"}), 404, "cycle 2026111906 is not in the bucket"),
+            (url("/sim/wind", {**POINT, "cycle": "2026111906", "model": "0"}), 404, "cycle 2026111906 is not in the"),
             ("/sim/progress?request_id=unknown", 404, "no ensemble with request_id unknown"),
         ],
     )  # fmt: skip

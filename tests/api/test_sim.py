@@ -24,10 +24,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.formats import FORMATS
+from habsim import atmosphere
 from habsim.classes import Flights, Simulator
 from store.bucket import CURRENT, LocalBucket
 from store.manifest import wind_file_name
 from tests.asking import launch, single, spaceshot, url, zpb_landing, zpb_seconds
+from tests.elsewhere import publish_waves
 from tests.worlds import CYCLE, START, distance, make_bucket, make_elevation, sample, uniform, write_field
 
 NOT_JSON = [name for name in FORMATS if name != "json"]
@@ -269,6 +271,7 @@ class TestHeaders:
             spaceshot(num_perturbations=1),
             url("/sim/wind", {"lat": "1", "lon": "2", "alt": "3", "timestamp": str(START), "model": "0"}),
             url("/sim/windensemble", {"lat": "1", "lon": "2", "alt": "3", "timestamp": str(START)}),
+            url("/sim/windprofile", {"lat": "1", "lon": "2", "timestamp": str(START)}),
         ],
     )
     def test_the_cycle_is_named(self, client: FlaskClient, address: str) -> None:
@@ -679,6 +682,19 @@ class TestWinds:
         assert body["spread"] == {"u": round(math.sqrt(2 / 3), 3), "v": 0.0}
         assert all(set(row) == {"model", "u", "v", "speed", "direction"} for row in body["members"])
 
+    def test_another_cycle_can_be_named(self, another_app: Callable[..., Flask], tmp_path: Path) -> None:
+        client = another_app(members=1).test_client()
+        make_bucket(tmp_path / "bucket", cycle="2026111906", field=sample(uniform(40, 5), start=START + 6 * 3600))
+        answer(client, "/sim/refresh")
+        point = {**POINT, "timestamp": str(START + 8 * 3600)}
+        for cycle, u in ((CYCLE, 10.0), ("2026111906", 40.0)):
+            named = {**point, "cycle": cycle}
+            assert answer(client, url("/sim/wind", {**named, "model": "0"}))["u"] == u
+            for path in ("/sim/windensemble", "/sim/windprofile"):
+                body = answer(client, url(path, named))
+                assert body["cycle"] == cycle
+                assert np.all(body["mean"]["u"] == np.array(u))
+
     @pytest.mark.parametrize("lon", ["-77.25", "282.75", "-180", "180", "360", "0"])
     def test_every_longitude_convention_is_taken(self, client: FlaskClient, lon: str) -> None:
         assert answer(client, url("/sim/wind", {**POINT, "model": "0", "lon": lon}))["u"] == 10.0
@@ -688,6 +704,93 @@ class TestWinds:
     def test_poles_are_places_too(self, client: FlaskClient, lat: str) -> None:
         assert math.isfinite(answer(client, url("/sim/wind", {**POINT, "model": "0", "lat": lat}))["speed"])
         assert client.get(single(lat=lat)).status_code == 200
+
+
+OVER = {"lat": "12.5", "lon": "-77.25", "timestamp": str(START + 5000.5)}
+
+
+class TestWindProfile:
+    def test_winds_are_those_of_the_flow_at_each_altitude(
+        self, another_app: Callable[..., Flask], tmp_path: Path
+    ) -> None:
+        """Linear in the logarithm of the pressure, which is what the winds are between their levels."""
+        make_bucket(
+            tmp_path / "bucket",
+            members=1,
+            field=sample(lambda lat, lon, p, t: (30 - 8 * np.log(p / 1000), lat + 0 * p - t / 21600), degrees=2.5),
+        )
+        app = another_app(members=0, elevation=make_elevation(tmp_path / "hill.npz", 1210.0))
+        body = answer(app.test_client(), url("/sim/windprofile", OVER))
+        assert (body["cycle"], body["timestamp"], body["ground"]) == (CYCLE, START + 5000.5, 1210.0)
+        altitudes = np.array(body["altitudes"])
+        assert altitudes.tolist() == [1210.0, *np.arange(1500.0, 40001.0, 500.0).tolist()]
+        (member,) = body["members"]
+        assert member["model"] == 0
+        assert member["u"] == pytest.approx(30 - 8 * (atmosphere.log_pressure(altitudes) - np.log(1000)), abs=0.05)
+        assert member["v"] == pytest.approx(np.full(len(altitudes), 12.5 - 5000.5 / 21600), abs=0.02)
+
+    def test_member_mean_and_spread_are_those_of_the_ensemble_at_each_altitude(
+        self, another_app: Callable[..., Flask], tmp_path: Path
+    ) -> None:
+        publish_waves(LocalBucket(tmp_path / "bucket"), CYCLE, 3)
+        client = another_app(members=0).test_client()
+        for place in ({"lat": "12.5", "lon": "-77.25"}, {"lat": "-89.9", "lon": "359.9"}):
+            body = answer(client, url("/sim/windprofile", {**OVER, **place}))
+            assert set(body["mean"]) == {"u", "v", "speed", "direction"}
+            for n, altitude in enumerate(body["altitudes"]):
+                there = answer(client, url("/sim/windensemble", {**OVER, **place, "alt": str(altitude)}))
+                rows = [
+                    {"model": row["model"], **{name: row[name][n] for name in body["mean"]}} for row in body["members"]
+                ]
+                assert rows == there["members"]
+                assert {name: column[n] for name, column in body["mean"].items()} == there["mean"]
+                assert {name: column[n] for name, column in body["spread"].items()} == there["spread"]
+            assert len({tuple(row["u"]) for row in body["members"]}) == 3
+
+    def test_it_is_the_wind_that_a_flight_meets(self, client: FlaskClient) -> None:
+        body = answer(client, url("/sim/windprofile", OVER))
+        (ascent, *_) = answer(client, single(2, lat=12.5, lon=-77.25, timestamp=START + 5000.5))
+        assert [row["model"] for row in body["members"]] == [0, 1, 2]
+        assert body["altitudes"][:3] == [0.0, 500.0, 1000.0]
+        assert (body["members"][2]["u"][0], body["members"][2]["v"][0]) == (ascent[0][4], ascent[0][5]) == (12.0, 5.0)
+        assert body["spread"]["u"] == [round(math.sqrt(2 / 3), 3)] * len(body["altitudes"])
+        assert body["mean"]["direction"] == [round(math.degrees(math.atan2(-11, -5)) % 360, 1)] * len(body["altitudes"])
+
+    @pytest.mark.parametrize(
+        ("levels", "ground", "expected"),
+        [
+            ([30, 500, 1000], 0.0, [0.0, 23500.0]),  # the standard atmosphere has 30 hPa at 23 849 m
+            ([1, 500, 1000], 0.0, [0.0, 40000.0]),
+            ([500, 1000], 6000.0, [6000.0, 6000.0]),  # the ground is above the top level
+            ([200, 1000], 500.0, [500.0, 11500.0]),
+            ([200, 1000], -400.0, [-400.0, 11500.0]),
+        ],
+    )
+    def test_it_reaches_from_the_ground_to_the_top_level(
+        self,
+        another_app: Callable[..., Flask],
+        tmp_path: Path,
+        levels: list[int],
+        ground: float,
+        expected: list[float],
+    ) -> None:
+        make_bucket(tmp_path / "bucket", members=1, field=sample(uniform(1, 2), degrees=30.0, levels=levels))
+        app = another_app(members=0, elevation=make_elevation(tmp_path / "g.npz", ground))
+        body = answer(app.test_client(), url("/sim/windprofile", OVER))
+        altitudes = body["altitudes"]
+        assert [altitudes[0], altitudes[-1]] == expected
+        assert all(0 < b - a <= 500 for a, b in pairwise(altitudes))
+        assert {len(column) for column in body["mean"].values()} == {len(altitudes)}
+
+    def test_a_member_without_winds_is_named(self, another_app: Callable[..., Flask], tmp_path: Path) -> None:
+        client = another_app(members=3).test_client()
+        (tmp_path / "bucket" / wind_file_name(CYCLE, 0)).unlink()
+        body = answer(client, url("/sim/windprofile", OVER))
+        assert [row["model"] for row in body["members"]] == [1, 2]
+        (failed,) = body["failed_members"]
+        assert failed["model_id"] == 0
+        assert wind_file_name(CYCLE, 0) in failed["reason"]
+        assert set(body["mean"]["u"]) == {11.5}
 
 
 class TestState:
