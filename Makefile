@@ -12,9 +12,10 @@ endif
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
-.PHONY: run setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
+.PHONY: run page check-page setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
 
 run: setup
+	@$(MAKE) --no-print-directory page || echo "The API runs without the map page; / says how to get it."
 	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
 	@exec $(VENV)/bin/gunicorn --config gunicorn_config.py app:app
 
@@ -23,6 +24,11 @@ setup: $(VENV)/service.stamp $(HABSIM_DATA_DIR)/elevation.npz
 setup-downloader: $(VENV)/service.stamp $(VENV)/downloader.stamp
 
 setup-elevation: $(VENV)/service.stamp $(VENV)/elevation.stamp
+
+page: www/dist/index.html
+
+www/dist/index.html: www/package-lock.json www/vite.config.ts www/index.html $(wildcard www/src/*) | $(PY)
+	@$(PY) -m scripts.build_page
 
 setup-dev: setup $(VENV)/dev.stamp
 
@@ -46,7 +52,7 @@ elevation: setup setup-elevation
 	@test -n "$(TILES)" -a -n "$(TO)" || { echo 'make elevation needs TILES="..." and TO=file'; exit 2; }
 	@$(PY) -m scripts.build_elevation $(TILES) --output $(TO)
 
-test: setup-dev check
+test: setup-dev check check-page page
 	$(PY) -m pytest -n 2 --dist worksteal
 
 check: setup-dev
@@ -58,7 +64,11 @@ check: setup-dev
 		&& ln -s ../../$$file .house/$${file%.py}/__init__.py; done && ln -s ../api ../scripts ../habsim ../store ../forecasts .house/
 	cd .house && $(abspath $(VENV))/bin/lint-imports --config ../pyproject.toml
 
-bench: setup-dev
+check-page: setup-dev
+	@$(PY) -m scripts.write_openapi www/openapi.json
+	@$(PY) -m scripts.build_page check test
+
+bench: setup-dev page
 	@$(PY) -m bench
 
 soak: setup-dev
@@ -89,5 +99,6 @@ $(HABSIM_DATA_DIR)/elevation.npz: | $(VENV)/service.stamp
 	@$(PY) -m scripts.default_elevation $@
 
 clean:
+	rm -rf www/node_modules www/dist www/openapi.json www/src/schema.d.ts
 	rm -rf .venv .house .test-artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -not -path './data/*' -prune -exec rm -rf {} +

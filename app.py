@@ -16,7 +16,7 @@ from flask_openapi3 import Info, OpenAPI
 import cutfiles
 import elev
 import habsim
-from api import errors, params, service, session, sim, tawhiri
+from api import errors, page, params, service, session, sim, tawhiri
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
 from gefs import Cycles, Remote
@@ -32,10 +32,12 @@ log = logging.getLogger(__name__)
 
 _WWW = Path(__file__).parent / "www"
 _MAX_BODY_BYTES = 1 << 20
+# The hosts are those of the map's optional online tiles.
 _HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; object-src 'none'; "
-        "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+        "default-src 'self'; img-src 'self' data: https://tile.openstreetmap.org "
+        "https://server.arcgisonline.com https://*.tile.opentopomap.org; style-src 'self' 'unsafe-inline'; "
+        "object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -44,8 +46,11 @@ _HEADERS = {
 }
 
 
-def create_app(settings: Settings | None = None) -> Flask:
-    """The application, with its own services; `settings` by default from the environment."""
+def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dist") -> Flask:
+    """The application, with its own services; `settings` by default from the environment.
+
+    `page_folder` holds the map page as its build leaves it; without it `/` says how to get it.
+    """
     settings = settings or Settings()
     app = OpenAPI(
         __name__,
@@ -82,6 +87,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_api(sim.api)
     app.register_api(tawhiri.api)
     service.install(app)
+    page.install(app, page_folder)
     app.after_request(_add_headers)
     CORS(
         app,
@@ -117,6 +123,7 @@ def build_services(settings: Settings) -> Services:
         orchestrator=orchestrator,
         settings=settings,
         metrics=metrics,
+        ground_name="embedded" if path == settings.data_dir / "elevation.npz" else path.name,
         ground_version=f"{status.st_size}-{status.st_mtime_ns}",
         housekeeper=Housekeeper(
             cycles,

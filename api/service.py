@@ -1,4 +1,4 @@
-"""The pages and the probes: `/`, `/docs`, `/openapi.json`, `/health`, `/ready`, `/metrics`."""
+"""The description of the API and the probes: `/docs`, `/openapi.json`, `/health`, `/ready`, `/metrics`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from flask import Blueprint, Flask, Response, current_app, render_template, send
 from flask_openapi3 import APIBlueprint, OpenAPI, Tag
 
 from api import answers, errors
-from api.formats import rfc3339
 from api.json import described, json_response
 from api.services import services, some_simulator
-from habsim.errors import HabsimError, UnavailableError
+from habsim.errors import UnavailableError
 
 TAG = Tag(name="Service", description="Probes and metrics")
 api = APIBlueprint("service", __name__, abp_tags=[TAG], abp_responses=errors.RESPONSES)
@@ -48,21 +47,6 @@ def metrics() -> Response:
     service.metrics.cache_bytes.set(size)
     body, content_type = service.metrics.render()
     return Response(body, content_type=content_type)
-
-
-@pages.get("/")
-def home() -> str:
-    """A page that says that the service is alive and what it flies on."""
-    orchestrator = services().orchestrator
-    try:
-        cycle = orchestrator.cycles.current()
-        simulator = some_simulator(orchestrator, cycle)
-    except HabsimError as error:
-        return render_template("home.html", cycle=None, problem=error.message)
-    covers = (rfc3339(simulator.field.start), rfc3339(simulator.field.end))
-    # An hour into what the winds cover: a launch that the links on the page can fly.
-    example = int(simulator.field.start) + 3600
-    return render_template("home.html", cycle=cycle, covers=covers, notes=simulator.notes, example=example)
 
 
 @pages.get("/docs")

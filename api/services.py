@@ -22,10 +22,19 @@ from store.manifest import WIND_FILE
 
 EXTENSION = "habsim"
 
+# What the downloader makes of the GEFS: the control and the 20 members that all its products have.
+GEFS_PRODUCTS = frozenset({"classic", "full"})
+GEFS_MEMBERS = 21
+# A cycle starts every 6 h and is complete 6 to 8 h after, so the newest there is to have is at most 14 h old. At 18 h
+# one was missed for sure, and a second is not yet due.
+STALE_SECONDS = 18 * 3600.0
+
 
 @dataclass(frozen=True)
 class Services:
-    """The parts of the running service. `ground_version` changes when the elevation file does.
+    """The parts of the running service.
+
+    `ground_name` is the elevation file, or `embedded`; `ground_version` changes when the file does.
 
     `streams` and `ensembles` bound the open event streams and the ensembles of this process, which may wait for a turn,
     so that threads are left for short requests.
@@ -34,6 +43,7 @@ class Services:
     orchestrator: Orchestrator
     settings: Settings
     metrics: Metrics
+    ground_name: str
     ground_version: str
     housekeeper: Housekeeper
     streams: BoundedSemaphore
@@ -56,6 +66,21 @@ class Services:
         else:
             sizes = [entry.size for entry in cycles.cache.entries()]
         return len(sizes), sum(sizes)
+
+
+def expected_members(cycle: Cycle) -> int:
+    """How many members `cycle` should have: all those of the GEFS, or those it has where it is something else."""
+    return max(GEFS_MEMBERS if cycle.product in GEFS_PRODUCTS else 0, len(cycle.members))
+
+
+def is_stale(cycle: Cycle, simulator: Simulator, now: float) -> bool:
+    """Whether a newer cycle than `cycle` should be here at `now` (Unix seconds).
+
+    Demo winds and converted forecasts are what somebody chose to fly on, and so are winds that are held. Files without
+    a manifest are live GEFS of older tools.
+    """
+    is_renewed = cycle.manifest is None or cycle.product in GEFS_PRODUCTS
+    return is_renewed and not simulator.notes and now - cycle.start > STALE_SECONDS
 
 
 def some_simulator(orchestrator: Orchestrator, cycle: Cycle) -> Simulator:

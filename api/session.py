@@ -108,7 +108,7 @@ def login() -> str | BaseResponse | tuple[str, int]:
     """A page with a form; a JSON body gets a token instead of a session cookie."""
     password = services().settings.password
     if request.method == "GET" or password is None:
-        return redirect(url_for("pages.home")) if password is None else render_template("login.html", wrong=False)
+        return redirect(url_for("page.home")) if password is None else render_template("login.html", wrong=False)
     given = _given_password()
     if not hmac.compare_digest(_bytes(given), _bytes(password.get_secret_value())):
         log.warning("failed login from %s", request.remote_addr)
@@ -144,10 +144,10 @@ def _local(target: str) -> str:
     # Browsers drop tabs and line ends from an address before they read it.
     if target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable():
         return target
-    return url_for("pages.home")
+    return url_for("page.home")
 
 
 @pages.route("/logout")
 def logout() -> BaseResponse:
     session.clear()
-    return redirect(url_for("session.login") if services().settings.password is not None else url_for("pages.home"))
+    return redirect(url_for("session.login") if services().settings.password is not None else url_for("page.home"))

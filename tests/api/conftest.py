@@ -24,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def app(folder: Path) -> Flask:
     """The application on one cycle of three uniform winds: member m blows (10 + m, 5) m/s; flat ground at 0 m."""
     make_bucket(folder / "bucket")
-    return create_app(make_settings(folder, bucket_folder=folder / "bucket"))
+    return create_app(make_settings(folder, bucket_folder=folder / "bucket"), page_folder=folder / "page")
 
 
 @pytest.fixture
@@ -41,6 +41,6 @@ def another_app(tmp_path: Path) -> Callable[..., Flask]:
         if members:
             make_bucket(tmp_path / "bucket", members=members)
         values = make_settings(tmp_path, bucket_folder=tmp_path / "bucket", **settings)
-        return create_app(values)
+        return create_app(values, page_folder=tmp_path / "page")
 
     return build

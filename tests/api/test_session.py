@@ -32,7 +32,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Flask:
     """The service with a password."""
     folder = tmp_path_factory.mktemp("locked")
     make_bucket(folder / "bucket", members=1)
-    return create_app(make_settings(folder, bucket_folder=folder / "bucket", password=PASSWORD, secret_key=KEY))
+    values = make_settings(folder, bucket_folder=folder / "bucket", password=PASSWORD, secret_key=KEY)
+    return create_app(values, page_folder=folder / "page")
 
 
 def sign_in(client: FlaskClient, password: str = PASSWORD, target: str | None = None) -> TestResponse:

@@ -1,0 +1,198 @@
+// The public API of the service, with the types of its own description.
+
+import type { Flight, PhaseName } from "./flight";
+import { unroll } from "./geo";
+import { type Plan, topOf } from "./plan";
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+export type Status = Schemas["Status"];
+export type Spaceshot = Schemas["Spaceshot"];
+export type WindProfile = Schemas["WindProfile"];
+export type Progress = Schemas["Progress"];
+export type FlightAnswer = Schemas["Flight"];
+export type Provenance = Schemas["Provenance"] & { warnings?: string[] };
+
+/** An answer that says what is wrong. `parameters` has the reason for each parameter that was refused. */
+export class ApiError extends Error {
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly parameters: Record<string, string>,
+    readonly retryAfterSeconds: number | null,
+  ) {
+    super(message);
+  }
+}
+
+/** No answer at all: the server is down, or the network between. */
+export class UnreachableError extends Error {}
+
+interface Answer<T> {
+  body: T;
+  provenance: Provenance | null;
+}
+
+/** One question. Raises ApiError or UnreachableError, or AbortError when `signal` says so. */
+export async function ask<T>(
+  path: string,
+  parameters: Record<string, string> = {},
+  signal?: AbortSignal,
+  method = "GET",
+): Promise<Answer<T>> {
+  const query = new URLSearchParams(parameters).toString();
+  let response: Response;
+  let text: string;
+  try {
+    response = await fetch(query ? `${path}?${query}` : path, {
+      method,
+      signal: signal ?? null,
+      headers: { Accept: "application/json" },
+    });
+    text = await response.text();
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    throw new UnreachableError("The server cannot be reached");
+  }
+  if (response.status === 401) signIn();
+  // A proxy whose service is away answers with a page of its own.
+  if ([502, 504].includes(response.status)) throw new UnreachableError("The server cannot be reached");
+  const body = parsed(text);
+  if (!response.ok || body === undefined) throw refusal(response, body);
+  const header = response.headers.get("X-HABSIM-Provenance");
+  return { body: body as T, provenance: header ? (JSON.parse(header) as Provenance) : null };
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(response: Response, body: unknown): ApiError {
+  const { error, details } = (body ?? {}) as {
+    error?: string;
+    details?: { parameters?: Record<string, string> } | null;
+  };
+  const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
+  return new ApiError(
+    error ?? `The server answered ${response.status} ${response.statusText}`,
+    response.status,
+    details?.parameters ?? {},
+    Number.isFinite(seconds) ? seconds : null,
+  );
+}
+
+/** The session has ended, or a password was set: the login leads back here, with the plan. */
+function signIn(): void {
+  location.assign(`/login?next=/${location.hash}`);
+}
+
+const RETRY_MS = [500, 1000, 2000, 3000, 5000];
+
+/**
+ * Asks again until there is an answer: while the server cannot be reached, and when it is too busy. The same question
+ * has the same answer, so that asking twice does no harm.
+ */
+export async function insist<T>(
+  question: () => Promise<T>,
+  signal: AbortSignal,
+  onTrouble: (what: "unreachable" | "busy") => void,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await question();
+    } catch (error) {
+      let wait = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)]!;
+      if (error instanceof UnreachableError) onTrouble("unreachable");
+      else if (error instanceof ApiError && error.status === 429) {
+        onTrouble("busy");
+        wait = Math.max(wait, 1000 * (error.retryAfterSeconds ?? 0));
+      } else throw error;
+      await pause(wait, signal);
+    }
+  }
+}
+
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer);
+      reject(signal.reason);
+    };
+    if (signal.aborted) return reject(signal.reason);
+    const timer = setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, ms);
+    signal.addEventListener("abort", stop, { once: true });
+  });
+}
+
+/** The launch of a plan as parameters of the API, at `time`. */
+export function launchParameters(plan: Plan, time: number): Record<string, string> {
+  return {
+    timestamp: String(time),
+    lat: decimal(plan.lat),
+    lon: decimal(plan.lon),
+    // Below the ground starts on it.
+    alt: decimal(plan.alt ?? 0),
+    equil: decimal(topOf(plan)),
+    eqtime: plan.profile === "standard" ? "0" : decimal(plan.floatHours),
+    asc: decimal(plan.asc),
+    desc: decimal(plan.profile === "float" ? 5 : plan.desc),
+    coeff: decimal(plan.coeff),
+    profile: plan.profile,
+  };
+}
+
+/** Decimal notation without an exponent, 9 decimals at most: it must not differ from one browser to another. */
+function decimal(value: number): string {
+  return String(Number(value.toFixed(9)));
+}
+
+export async function single(
+  plan: Plan,
+  time: number,
+  signal: AbortSignal,
+): Promise<{ flight: Flight; provenance: Provenance }> {
+  const parameters = { ...launchParameters(plan, time), model: String(plan.model) };
+  const { body, provenance } = await ask<FlightAnswer>("/sim/singlezpb", parameters, signal);
+  return { flight: flightOf(body, plan.model, plan.lon), provenance: provenance! };
+}
+
+/** Parameters of an ensemble, with an id for its progress stream. */
+export function ensembleParameters(plan: Plan): Record<string, string> {
+  const id = Array.from(crypto.getRandomValues(new Uint8Array(8)), (byte) => byte.toString(16).padStart(2, "0"));
+  return {
+    ...launchParameters(plan, plan.time),
+    num_perturbations: String(plan.perturbations),
+    ...(plan.seed === null ? {} : { seed: String(plan.seed) }),
+    request_id: id.join(""),
+  };
+}
+
+const PHASES: PhaseName[] = ["ascent", "coast", "descent"];
+
+/** A flight with continuous longitudes, the first within 180 degrees of `near`. */
+export function flightOf(answer: FlightAnswer, member: number, near: number): Flight {
+  const lons = unroll(
+    answer.flatMap((points) => points.map((point) => point[2])),
+    near,
+  );
+  let next = 0;
+  const phases = PHASES.map((name, i) => ({
+    name,
+    points: answer[i]!.map(([time, lat, , alt, u, v]) => ({ time, lat, lon: lons[next++]!, alt, u, v })),
+  }));
+  return { member, phases: phases.filter((phase) => phase.points.length) };
+}
+
+/** Follows a run until it ends or `close` is called. The browser connects again by itself. */
+export function follow(requestId: string, onProgress: (progress: Progress) => void): { close: () => void } {
+  const source = new EventSource(`/sim/progress-stream?request_id=${requestId}`);
+  source.onmessage = (event: MessageEvent<string>) => onProgress(JSON.parse(event.data) as Progress);
+  return source;
+}

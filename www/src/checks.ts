@@ -1,0 +1,86 @@
+// What is wrong with a plan, in words, before anything is sent.
+
+import { BALLOON_FIELDS, FIELDS, launchTimes, MAX_LAUNCHES, type NumberName, type Plan, topOf } from "./plan";
+import { formatAltitude, formatUtc, toShown, type Units, unitName } from "./units";
+
+export type FieldName = NumberName | "time" | "sweepFrom" | "sweepTo";
+export type Problems = Partial<Record<FieldName, string>>;
+
+/** What the service and the ground say. */
+export interface Surroundings {
+  /** Unix seconds that the winds cover. */
+  covers: { from: number; to: number } | null;
+  /** Members of the cycle. */
+  members: readonly number[];
+  /** Ground elevation at the launch, m. */
+  ground: number | null;
+}
+
+/** What a plan uses of its numbers: others may be wrong without harm. */
+export function usedFields(plan: Plan): NumberName[] {
+  const modes: Record<Plan["mode"], NumberName[]> = {
+    single: ["model"],
+    ensemble: ["perturbations", "seed"],
+    sweep: ["model", "sweepMinutes"],
+  };
+  return ["lat", "lon", "alt", ...BALLOON_FIELDS[plan.profile], "coeff", ...modes[plan.mode]];
+}
+
+/** Why `value` cannot be `name`, with the value and the limits as they are shown; null where it can. */
+export function outOfRange(name: NumberName, value: number, units: Units): string | null {
+  const { label, quantity, min, max, whole } = FIELDS[name];
+  const unit = unitName(quantity, units);
+  const show = (number: number) => {
+    const shown = toShown(number, quantity, units);
+    return `${Number(shown.toFixed(Math.abs(shown) < 10 ? 2 : 0)).toLocaleString("en")}${unit && ` ${unit}`}`;
+  };
+  if (!Number.isFinite(value)) return `${label} needs a number`;
+  if (whole && !Number.isInteger(value)) return `${label} is ${value}, it must be a whole number`;
+  if (value < min || value > max) return `${label} is ${show(value)}, it must be ${show(min)} to ${show(max)}`;
+  return null;
+}
+
+/** Everything wrong with `plan`, by field. */
+export function problemsOf(plan: Plan, around: Surroundings, units: Units): Problems {
+  const found: Problems = {};
+  for (const name of usedFields(plan)) {
+    const value = plan[name];
+    const reason = value === null ? null : outOfRange(name, value, units);
+    if (reason) found[name] = reason;
+  }
+  const start = Math.max(plan.alt ?? 0, around.ground ?? 0);
+  const top = plan.profile === "standard" ? "burst" : "float";
+  if (!found[top] && topOf(plan) < start) {
+    found[top] =
+      `${FIELDS[top].label} is ${formatAltitude(topOf(plan), units)}, below the launch at ${formatAltitude(start, units)}`;
+  }
+  if (plan.mode !== "ensemble" && around.members.length && !around.members.includes(plan.model)) {
+    found.model = `Member ${plan.model} is not in this cycle`;
+  }
+  return plan.mode === "sweep"
+    ? { ...found, ...sweepProblems(plan, around) }
+    : { ...found, ...timeProblem(plan, around) };
+}
+
+function timeProblem(plan: Plan, { covers }: Surroundings): Problems {
+  const reason = outsideCover("Launch", plan.time, covers);
+  return reason ? { time: reason } : {};
+}
+
+function sweepProblems(plan: Plan, { covers }: Surroundings): Problems {
+  const from = outsideCover("The first launch", plan.sweepFrom, covers);
+  const to = outsideCover("The last launch", plan.sweepTo, covers);
+  if (from || to) return { ...(from && { sweepFrom: from }), ...(to && { sweepTo: to }) };
+  if (plan.sweepTo < plan.sweepFrom) return { sweepTo: "The last launch is before the first" };
+  if (launchTimes(plan).length > MAX_LAUNCHES) {
+    const count = Math.floor((plan.sweepTo - plan.sweepFrom) / plan.sweepMinutes / 60) + 1;
+    return { sweepMinutes: `That is ${count.toLocaleString("en")} launches, at most ${MAX_LAUNCHES} fly at once` };
+  }
+  return {};
+}
+
+function outsideCover(what: string, time: number, covers: Surroundings["covers"]): string | null {
+  if (!Number.isFinite(time)) return `${what} needs a date and a time`;
+  if (!covers || (time >= covers.from && time <= covers.to)) return null;
+  return `${what} is at ${formatUtc(time)}; the winds cover ${formatUtc(covers.from)} to ${formatUtc(covers.to)}`;
+}

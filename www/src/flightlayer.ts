@@ -1,0 +1,139 @@
+// One flight on the map, by phases; pointing at it tells time, altitude and wind.
+
+import L from "leaflet";
+import { phaseColour } from "./colours";
+import type { Flight, FlightPoint } from "./flight";
+import { cssColour, type MapView, pin } from "./map";
+import { allPoints, at, marksOf, waypoints, windSpeed } from "./summary";
+import { formatAltitude, formatSpeed, formatUtcShort, type Units } from "./units";
+
+const NEAR_PX = matchMedia("(pointer: coarse)").matches ? 36 : 18;
+
+export class FlightLayer {
+  readonly #group = L.layerGroup();
+  readonly #waypoints = L.layerGroup();
+  readonly #cursor: L.CircleMarker;
+  readonly #points: FlightPoint[];
+  readonly #listener: L.LeafletMouseEventHandlerFn;
+
+  constructor(
+    readonly view: MapView,
+    flight: Flight,
+    readonly units: Units,
+    readonly onCursor: (time: number | null) => void,
+  ) {
+    this.#points = allPoints(flight);
+    const { renderer } = view;
+    const casing = {
+      renderer,
+      color: cssColour("--casing"),
+      weight: 7,
+      opacity: 0.75,
+      interactive: false,
+      smoothFactor: 0.5,
+    };
+    this.#group.addLayer(L.polyline(this.#points.map(latLng), casing));
+    for (const phase of flight.phases) {
+      const style = { renderer, color: phaseColour(phase.name), weight: 4, interactive: false, smoothFactor: 0.5 };
+      this.#group.addLayer(L.polyline(phase.points.map(latLng), style));
+    }
+    for (const { name, point } of marksOf(flight).slice(1)) {
+      const kind = name === "Landing" || name === "End" ? "landing-pin" : "burst-pin";
+      const marker = L.marker(latLng(point), { icon: pin(kind), alt: name, keyboard: false, zIndexOffset: 500 });
+      this.#group.addLayer(marker.bindTooltip(`${name} ${this.#text(point)}`, { direction: "top", offset: [0, -8] }));
+    }
+    for (const point of waypoints(flight)) {
+      const style = {
+        renderer,
+        radius: 4,
+        weight: 2,
+        color: cssColour("--ink"),
+        fillColor: cssColour("--paper"),
+        fillOpacity: 1,
+      };
+      this.#waypoints.addLayer(
+        L.circleMarker(latLng(point), style).bindTooltip(this.#text(point), { direction: "top" }),
+      );
+    }
+    const style = {
+      radius: 6,
+      weight: 3,
+      color: cssColour("--ink"),
+      fillColor: cssColour("--paper"),
+      fillOpacity: 1,
+      interactive: false,
+    };
+    this.#cursor = L.circleMarker([0, 0], { ...style, renderer });
+    this.#group.addTo(view.map);
+    this.#listener = (event) => this.#point(event);
+    view.map.on("mousemove", this.#listener).on("click", this.#listener);
+  }
+
+  get bounds(): L.LatLngBounds {
+    return L.latLngBounds(this.#points.map(latLng));
+  }
+
+  showWaypoints(yes: boolean): void {
+    if (yes) this.#waypoints.addTo(this.view.map);
+    else this.#waypoints.remove();
+  }
+
+  /** Mark the flight at a time, Unix seconds. */
+  setCursor(time: number | null): void {
+    const point = time === null ? null : at(this.#points, time);
+    if (!point) {
+      this.#cursor.remove();
+      return;
+    }
+    this.#cursor.setLatLng(latLng(point));
+    if (!this.view.map.hasLayer(this.#cursor)) {
+      this.#cursor.addTo(this.view.map).bindTooltip("", { permanent: true, direction: "top", offset: [0, -8] });
+    }
+    this.#cursor.setTooltipContent(this.#text(point));
+  }
+
+  remove(): void {
+    this.view.map.off("mousemove", this.#listener).off("click", this.#listener);
+    for (const layer of [this.#group, this.#waypoints, this.#cursor]) layer.remove();
+  }
+
+  #text(point: FlightPoint): string {
+    const wind = formatSpeed(windSpeed(point), this.units);
+    return `${formatUtcShort(point.time)} UTC<br>${formatAltitude(point.alt, this.units)}, wind ${wind}`;
+  }
+
+  #point(event: L.LeafletMouseEvent): void {
+    const time = this.#nearest(event.containerPoint);
+    this.setCursor(time);
+    this.onCursor(time);
+  }
+
+  /** The time of the flight nearest to a place on the screen; null where it is not near. */
+  #nearest(place: L.Point): number | null {
+    const { map } = this.view;
+    let best = NEAR_PX ** 2;
+    let found: number | null = null;
+    let before: L.Point | null = null;
+    for (let i = 0; i < this.#points.length; i++) {
+      const here = map.latLngToContainerPoint(latLng(this.#points[i]!));
+      if (before) {
+        const [dx, dy] = [here.x - before.x, here.y - before.y];
+        const length = dx * dx + dy * dy;
+        const way = length ? ((place.x - before.x) * dx + (place.y - before.y) * dy) / length : 0;
+        const share = Math.max(0, Math.min(1, way));
+        const apart = (before.x + share * dx - place.x) ** 2 + (before.y + share * dy - place.y) ** 2;
+        if (apart < best) {
+          best = apart;
+          const [a, b] = [this.#points[i - 1]!, this.#points[i]!];
+          found = a.time + share * (b.time - a.time);
+        }
+      }
+      before = here;
+    }
+    return found;
+  }
+}
+
+export function latLng(point: { lat: number; lon: number }): L.LatLngTuple {
+  return [point.lat, point.lon];
+}

@@ -1,0 +1,545 @@
+// The form of the plan. Each field says its range, and why a value is refused, where it is typed.
+
+import { ask } from "./api";
+import { type FieldName, outOfRange, type Problems, problemsOf, type Surroundings } from "./checks";
+import { formatCoordinates, parseCoordinates } from "./coordinates";
+import { h, iconButton, toast } from "./dom";
+import { wrap } from "./geo";
+import type { MapView } from "./map";
+import { BALLOON_FIELDS, FIELDS, launchTimes, type Mode, type NumberName, type Plan, type Profile } from "./plan";
+import type { PlanState } from "./state";
+import { store, stored } from "./stored";
+import {
+  formatAltitude,
+  formatLocal,
+  formatUtc,
+  fromDateTimeInput,
+  fromShown,
+  inputText,
+  toDateTimeInput,
+  type Units,
+  unitName,
+  type Zone,
+} from "./units";
+
+interface Site {
+  name: string;
+  lat: number;
+  lon: number;
+  alt: number | null;
+}
+
+const PROFILES: Record<Profile, { label: string; note: string }> = {
+  standard: { label: "Standard", note: "Climbs, bursts and comes down under a parachute" },
+  zpb: { label: "Zero-pressure", note: "Climbs, floats for a while and comes down" },
+  float: { label: "Float", note: "Climbs and stays up" },
+};
+const MODES: Record<Mode, { label: string; note: string }> = {
+  single: { label: "Single", note: "One flight with one member; it follows every change" },
+  ensemble: { label: "Ensemble", note: "All members, each with perturbed copies: where it may land" },
+  sweep: { label: "Launch times", note: "One flight for each launch time" },
+};
+
+/** A form field: its input, and the place for its range or for what is wrong with it. */
+interface Field {
+  root: HTMLElement;
+  input: HTMLInputElement | HTMLSelectElement;
+  note: HTMLElement;
+  usual: () => string;
+}
+
+export class PlanForm {
+  units: Units;
+  around: Surroundings = { covers: null, members: [], ground: null };
+  readonly #state: PlanState;
+  readonly #fields = new Map<FieldName, Field>();
+  /** What was typed and is no value at all, by field. */
+  readonly #unreadable = new Map<FieldName, string>();
+  /** What the service refused, by field, until the plan changes. */
+  #refused: Problems = {};
+  readonly #place = h("input", {
+    id: "place",
+    type: "text",
+    spellcheck: "false",
+    enterkeyhint: "search",
+    "aria-describedby": "place-note",
+  });
+  readonly #placeNote = h("p", { id: "place-note", class: "note" });
+  readonly #sites = h("select", { id: "sites", "aria-label": "Saved launch sites" });
+  readonly #balloon = h("div", { class: "fields" });
+  readonly #run = h("div", { class: "fields" });
+  readonly #coverNote = h("p", { class: "note" });
+  readonly #groundNote = h("p", { class: "note" });
+  #groundAsked = "";
+
+  constructor(root: HTMLElement, state: PlanState, map: MapView, units: Units) {
+    this.#state = state;
+    this.units = units;
+    root.append(
+      this.#placeFields(map),
+      this.#timeFields(),
+      this.#choice("balloon", "Balloon", "profile", PROFILES, this.#balloon),
+      this.#choice("run", "Run", "mode", MODES, this.#run),
+    );
+    this.#fillBalloon();
+    this.#fillRun();
+    state.onChange((changed) => this.#onPlan(changed));
+    this.show();
+    this.#askGround();
+  }
+
+  /** Everything wrong with the plan, also what was typed and cannot be read. */
+  problems(): Problems {
+    const { plan } = this.#state;
+    const found = { ...this.#refused, ...problemsOf(plan, this.around, this.units) };
+    for (const [name, reason] of this.#unreadable) {
+      if (this.#fields.get(name)?.root.isConnected) found[name] = reason;
+    }
+    return found;
+  }
+
+  /** Show the reason of each problem at its field. */
+  showProblems(): Problems {
+    const problems = this.problems();
+    for (const [name, field] of this.#fields) {
+      const reason = problems[name];
+      field.note.textContent = reason ?? field.usual();
+      field.note.classList.toggle("bad", reason !== undefined);
+      field.input.setAttribute("aria-invalid", String(reason !== undefined));
+    }
+    return problems;
+  }
+
+  focusFirst(problems: Problems): void {
+    const order = [...this.#fields].filter(([name, field]) => problems[name] && field.root.isConnected);
+    order[0]?.[1].input.focus();
+  }
+
+  /** Show what the service refused, by the names of its parameters. */
+  refuse(parameters: Record<string, string>): void {
+    const { plan } = this.#state;
+    for (const [name, field] of Object.entries(FIELDS) as [NumberName, (typeof FIELDS)[NumberName]][]) {
+      const reason = field.parameter && parameters[field.parameter];
+      const used = name !== "burst" && name !== "float" ? true : (name === "burst") === (plan.profile === "standard");
+      if (reason && used) this.#refused[name] = reason;
+    }
+    if (parameters.timestamp) this.#refused.time = parameters.timestamp;
+    this.showProblems();
+  }
+
+  setUnits(units: Units): void {
+    this.units = units;
+    this.#fillBalloon();
+    this.#fillRun();
+    this.show();
+  }
+
+  setAround(around: Partial<Surroundings>): void {
+    this.around = { ...this.around, ...around };
+    const { covers } = this.around;
+    this.#coverNote.textContent = covers ? `Winds cover ${formatUtc(covers.from)} to ${formatUtc(covers.to)}` : "";
+    if (around.members) this.#fillRun();
+    this.show();
+  }
+
+  /** Write the plan into the fields that nobody is typing in. */
+  show(): void {
+    const { plan } = this.#state;
+    if (document.activeElement !== this.#place) {
+      this.#place.value = formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal");
+    }
+    for (const [name, field] of this.#fields) {
+      if (this.#unreadable.has(name) && document.activeElement === field.input) continue;
+      const text = this.#textOf(name, plan);
+      if (
+        document.activeElement !== field.input ||
+        this.#valueOf(name, field.input.value) !== this.#valueOf(name, text)
+      ) {
+        field.input.value = text;
+        this.#unreadable.delete(name);
+      }
+    }
+    for (const zone of ["utc", "local"] as const) {
+      const input = document.getElementById(`time-${zone}`) as HTMLInputElement | null;
+      if (input && document.activeElement !== input) input.value = toInput(plan.time, zone);
+    }
+    this.showProblems();
+  }
+
+  #onPlan(changed: ReadonlySet<keyof Plan>): void {
+    this.#refused = {};
+    if (changed.has("profile")) this.#fillBalloon();
+    if (changed.has("mode")) this.#fillRun();
+    for (const name of ["profile", "mode"] as const) {
+      const radio = document.getElementById(`${name}-${this.#state.plan[name]}`) as HTMLInputElement | null;
+      if (radio) radio.checked = true;
+    }
+    if (changed.has("lat") || changed.has("lon")) {
+      this.#placeNote.textContent = "";
+      this.#place.setAttribute("aria-invalid", "false");
+      this.#askGround();
+    }
+    this.show();
+  }
+
+  // Place
+
+  #placeFields(map: MapView): HTMLElement {
+    const take = () => this.#takePlace();
+    this.#place.addEventListener("change", take);
+    this.#place.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") {
+        event.preventDefault();
+        take();
+      }
+    });
+    this.#sites.addEventListener("change", () => this.#takeSite());
+    this.#fillSites();
+    return section(
+      "Launch place",
+      h("label", { for: "place" }, "Coordinates"),
+      h(
+        "div",
+        { class: "row" },
+        this.#place,
+        iconButton("locate", "Use my position", () => this.#locate()),
+        iconButton("launch", "Choose on the map", () => map.choose("launch")),
+      ),
+      this.#placeNote,
+      h(
+        "div",
+        { class: "row" },
+        this.#sites,
+        h("button", { type: "button", onclick: () => this.#saveSite() }, "Save"),
+        iconButton("trash", "Delete the saved site", () => this.#deleteSite()),
+      ),
+      h("div", { class: "fields" }, this.#numberField("alt", "on the ground")),
+      this.#groundNote,
+    );
+  }
+
+  #takePlace(): void {
+    const found = parseCoordinates(this.#place.value);
+    const bad = "error" in found;
+    this.#placeNote.textContent = bad ? found.error : "";
+    this.#placeNote.classList.toggle("bad", bad);
+    this.#place.setAttribute("aria-invalid", String(bad));
+    if (!bad) this.#state.change({ ...found, alt: null });
+  }
+
+  #locate(): void {
+    const fail = (text: string) => {
+      this.#placeNote.textContent = text;
+      this.#placeNote.classList.add("bad");
+    };
+    if (!navigator.geolocation) {
+      fail(
+        window.isSecureContext ? "This browser knows no position" : "Browsers give the position to https pages only",
+      );
+      return;
+    }
+    navigator.geolocation.getCurrentPosition(
+      ({ coords }) =>
+        this.#state.change({
+          lat: Number(coords.latitude.toFixed(5)),
+          lon: Number(coords.longitude.toFixed(5)),
+          alt: null,
+        }),
+      (error) =>
+        fail(
+          error.code === error.PERMISSION_DENIED
+            ? "The position may not be used; the browser's settings allow it"
+            : "The position cannot be found now",
+        ),
+      { enableHighAccuracy: true, timeout: 15000, maximumAge: 30000 },
+    );
+  }
+
+  /** The elevation of the ground at the launch, from the service. */
+  #askGround(): void {
+    const { lat, lon } = this.#state.plan;
+    const key = `${lat},${lon}`;
+    if (this.#groundAsked === key || Math.abs(lat) > 90) return;
+    this.#groundAsked = key;
+    this.around.ground = null;
+    ask<{ elevation: number }>("/sim/elev", { lat: String(lat), lon: String(lon) })
+      .then(({ body }) => {
+        if (this.#groundAsked !== key) return;
+        this.setAround({ ground: body.elevation });
+        this.#groundNote.textContent = this.#groundText();
+      })
+      .catch(() => {
+        if (this.#groundAsked === key) this.#groundAsked = "";
+      });
+  }
+
+  /** Ask for what could not be asked while the server was away. */
+  refresh(): void {
+    this.#askGround();
+  }
+
+  #groundText(): string {
+    const { ground } = this.around;
+    if (ground === null) return "";
+    const { alt } = this.#state.plan;
+    const there = `The ground is at ${formatAltitude(ground, this.units)}`;
+    if (alt === null || alt <= ground) return `${there}; the flight starts on it`;
+    return `${there}; the flight starts ${formatAltitude(alt - ground, this.units)} above it`;
+  }
+
+  #fillSites(): void {
+    const sites = stored<Site[]>("sites", []);
+    this.#sites.replaceChildren(
+      h("option", { value: "" }, sites.length ? "Saved sites" : "No saved sites yet"),
+      ...sites.map((site, i) => h("option", { value: i }, site.name)),
+    );
+  }
+
+  #takeSite(): void {
+    const site = stored<Site[]>("sites", [])[Number(this.#sites.value)];
+    if (this.#sites.value !== "" && site) this.#state.change({ lat: site.lat, lon: site.lon, alt: site.alt });
+  }
+
+  #saveSite(): void {
+    const { lat, lon, alt } = this.#state.plan;
+    const name = prompt("Name of this launch site", formatCoordinates({ lat, lon }, "decimal"))?.trim();
+    if (!name) return;
+    const sites = stored<Site[]>("sites", []).filter((site) => site.name !== name);
+    sites.push({ name, lat, lon, alt });
+    sites.sort((a, b) => a.name.localeCompare(b.name));
+    if (!store("sites", sites)) toast("This browser does not keep anything: the site is not saved");
+    this.#fillSites();
+    this.#sites.value = String(sites.findIndex((site) => site.name === name));
+  }
+
+  #deleteSite(): void {
+    const sites = stored<Site[]>("sites", []);
+    const [gone] = this.#sites.value === "" ? [] : sites.splice(Number(this.#sites.value), 1);
+    if (!gone) {
+      toast("Choose the site to delete first");
+      return;
+    }
+    store("sites", sites);
+    this.#fillSites();
+    toast(`${gone.name} is deleted`);
+  }
+
+  // Time
+
+  #timeFields(): HTMLElement {
+    const now = h("button", { type: "button", id: "now", onclick: () => this.#setTime(Date.now() / 1000) }, "Now");
+    return section(
+      "Launch time",
+      h(
+        "div",
+        { class: "fields times" },
+        this.#timeField("time", "utc", "UTC"),
+        this.#timeField("time", "local", localName()),
+      ),
+      h("div", { class: "row" }, now, ...[-6, -1, 1, 6].map((hours) => this.#later(hours))),
+      this.#coverNote,
+    );
+  }
+
+  #later(hours: number): HTMLElement {
+    const label = `${hours > 0 ? "+" : "−"}${Math.abs(hours)} h`;
+    const name = `${Math.abs(hours)} hours ${hours > 0 ? "later" : "earlier"}`;
+    const onclick = () => this.#setTime(this.#state.plan.time + hours * 3600);
+    return h("button", { type: "button", class: "quiet", "aria-label": name, onclick }, label);
+  }
+
+  /** Whole minutes are what the fields show, and what flies. */
+  #setTime(time: number): void {
+    this.#unreadable.delete("time");
+    this.#state.change({ time: Math.round(time / 60) * 60 });
+  }
+
+  /** One time in one zone; the note of the first is that of both. */
+  #timeField(name: "time" | "sweepFrom" | "sweepTo", zone: Zone, label: string): HTMLElement {
+    const id = name === "time" ? `time-${zone}` : name;
+    const note = h("p", { id: `${id}-note`, class: "note" });
+    const input = h("input", {
+      id,
+      type: "datetime-local",
+      "aria-describedby": name === "time" ? "time-utc-note" : note.id,
+    });
+    const root = h("div", { class: "field moment" }, h("label", { for: id }, label), input, zone === "utc" && note);
+    input.addEventListener("input", () => {
+      const time = fromDateTimeInput(input.value, zone);
+      if (time === null) this.#unreadable.set(name, "Needs a date and a time");
+      else {
+        this.#unreadable.delete(name);
+        this.#state.change({ [name]: time });
+      }
+      this.showProblems();
+    });
+    input.addEventListener("blur", () => this.show());
+    if (zone === "utc") {
+      const usual = () => (name === "time" ? "" : formatLocal(this.#state.plan[name]));
+      this.#fields.set(name, { root, input, note, usual });
+    }
+    return root;
+  }
+
+  // Balloon and run
+
+  #choice<T extends string>(
+    id: string,
+    title: string,
+    name: "profile" | "mode",
+    options: Record<T, { label: string; note: string }>,
+    rest: HTMLElement,
+  ): HTMLElement {
+    const note = h("p", { class: "note", id: `${id}-note` });
+    const radios = (Object.entries(options) as [T, { label: string; note: string }][]).flatMap(
+      ([value, { label, note: text }]) => {
+        const checked = this.#state.plan[name] === (value as string);
+        const input = h("input", { type: "radio", name, id: `${name}-${value}`, value, checked });
+        input.addEventListener("change", () => this.#state.change({ [name]: value }));
+        if (checked) note.textContent = text;
+        return [input, h("label", { for: `${name}-${value}` }, label)];
+      },
+    );
+    this.#state.onChange(() => {
+      note.textContent = options[this.#state.plan[name] as unknown as T].note;
+    });
+    const group = h(
+      "div",
+      { class: "segments", role: "radiogroup", "aria-label": title, "aria-describedby": note.id },
+      ...radios,
+    );
+    return section(title, group, note, rest);
+  }
+
+  #fillBalloon(): void {
+    const names = BALLOON_FIELDS[this.#state.plan.profile];
+    this.#forget(["asc", "desc", "burst", "float", "floatHours", "coeff"]);
+    const open = this.#balloon.querySelector("details")?.open ?? this.#state.plan.coeff !== 1;
+    this.#balloon.replaceChildren(
+      ...names.map((name) => this.#numberField(name)),
+      h(
+        "details",
+        { class: "wide", open },
+        h("summary", {}, "More"),
+        h("div", { class: "fields" }, this.#numberField("coeff")),
+      ),
+    );
+  }
+
+  #fillRun(): void {
+    const { mode } = this.#state.plan;
+    this.#forget(["model", "perturbations", "seed", "sweepFrom", "sweepTo", "sweepMinutes"]);
+    const fields: Record<Mode, () => HTMLElement[]> = {
+      single: () => [this.#memberField()],
+      ensemble: () => [this.#numberField("perturbations"), this.#numberField("seed", "chosen by the service")],
+      sweep: () => [
+        this.#timeField("sweepFrom", "utc", "From, UTC"),
+        this.#timeField("sweepTo", "utc", "To, UTC"),
+        this.#numberField("sweepMinutes"),
+        this.#memberField(),
+      ],
+    };
+    this.#run.replaceChildren(...fields[mode]());
+    this.show();
+  }
+
+  #forget(names: FieldName[]): void {
+    for (const name of names) {
+      this.#fields.delete(name);
+      this.#unreadable.delete(name);
+    }
+  }
+
+  #memberField(): HTMLElement {
+    const { members } = this.around;
+    const numbers = members.length ? members : [this.#state.plan.model];
+    const select = h(
+      "select",
+      { id: "model", "aria-describedby": "model-note" },
+      ...numbers.map((m) => h("option", { value: m }, m === 0 ? "0, the control" : String(m))),
+    );
+    select.addEventListener("change", () => this.#state.change({ model: Number(select.value) }));
+    const note = h("p", { id: "model-note", class: "note" });
+    const root = h("div", { class: "field" }, h("label", { for: "model" }, FIELDS.model.label), select, note);
+    this.#fields.set("model", { root, input: select, note, usual: () => "" });
+    return root;
+  }
+
+  /** A number; `empty` says what a field that may be empty then means. */
+  #numberField(name: NumberName, empty?: string): HTMLElement {
+    const { label, quantity } = FIELDS[name];
+    const unit = unitName(quantity, this.units);
+    const note = h("p", { id: `${name}-note`, class: "note" });
+    const input = h("input", {
+      id: name,
+      type: "text",
+      inputmode: FIELDS[name].whole ? "numeric" : "decimal",
+      placeholder: empty,
+      "aria-describedby": note.id,
+    });
+    const root = h(
+      "div",
+      { class: "field" },
+      h("label", { for: name }, label),
+      h("div", { class: "measure" }, input, unit && h("span", {}, unit)),
+      note,
+    );
+    input.addEventListener("input", () => this.#takeNumber(name, input.value, empty !== undefined));
+    input.addEventListener("blur", () => this.show());
+    this.#fields.set(name, {
+      root,
+      input,
+      note,
+      usual: () => (name === "alt" || name === "seed" ? "" : this.#range(name)),
+    });
+    return root;
+  }
+
+  #takeNumber(name: NumberName, text: string, mayBeEmpty: boolean): void {
+    const value = this.#valueOf(name, text);
+    const reason = text.trim() === "" && mayBeEmpty ? null : outOfRange(name, value ?? Number.NaN, this.units);
+    if (reason) this.#unreadable.set(name, reason);
+    else {
+      this.#unreadable.delete(name);
+      this.#state.change({ [name]: value });
+    }
+    this.#groundNote.textContent = this.#groundText();
+    this.showProblems();
+  }
+
+  /** The plan's number that a text means; null for nothing, NaN for what is no number. */
+  #valueOf(name: FieldName, text: string): number | null {
+    if (!(name in FIELDS)) return fromDateTimeInput(text, "utc");
+    if (text.trim() === "") return null;
+    const number = Number(text.trim().replace(",", ".").replace("−", "-"));
+    const { quantity } = FIELDS[name as NumberName];
+    // What a limit is shown as must be that limit: 98425 ft are 29999.94 m.
+    return Number(fromShown(number, quantity, this.units).toFixed(6));
+  }
+
+  #textOf(name: FieldName, plan: Plan): string {
+    if (name === "time" || name === "sweepFrom" || name === "sweepTo") return toInput(plan[name], "utc");
+    const value = plan[name];
+    return value === null ? "" : inputText(value, FIELDS[name].quantity, this.units);
+  }
+
+  #range(name: NumberName): string {
+    if (name === "sweepMinutes") return `${launchTimes(this.#state.plan).length} launches`;
+    const { min, max, quantity } = FIELDS[name];
+    const show = (value: number) => Number(inputText(value, quantity, this.units)).toLocaleString("en");
+    return `${show(min)} to ${show(max)} ${unitName(quantity, this.units)}`;
+  }
+}
+
+function section(title: string, ...content: (HTMLElement | null)[]): HTMLElement {
+  return h("fieldset", {}, h("legend", {}, title), ...content);
+}
+
+function localName(): string {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  return `Local, ${zone.split("/").pop()!.replaceAll("_", " ")}`;
+}
+
+function toInput(time: number, zone: Zone): string {
+  return Number.isFinite(time) && time > 0 ? toDateTimeInput(time, zone) : "";
+}

@@ -1,0 +1,253 @@
+// Puts the page together.
+
+import "./style.css";
+import { FlightCharts } from "./charts";
+import { announce, byId, h, icon, toast } from "./dom";
+import { EnsembleResult } from "./ensemble";
+import { PlanForm } from "./form";
+import { MapView } from "./map";
+import { DEFAULT_PLAN, type Plan } from "./plan";
+import { copyText, type Result, type Stage } from "./results";
+import { Runner } from "./run";
+import { ServiceState } from "./service";
+import { decodePlan, encodePlan } from "./share";
+import { PlanState, remembered } from "./state";
+import { store, stored } from "./stored";
+import { applyTheme, chooseTheme, onTheme, theme } from "./theme";
+import type { Units } from "./units";
+import { WindPanel } from "./wind";
+
+const HOUR = 3600;
+// A flight that follows the launch marker must not be asked for at every pixel.
+const FOLLOW_MS = 120;
+
+applyTheme();
+const link = decodePlan(location.hash.slice(1));
+const state = new PlanState(firstPlan());
+const units = stored<Units>("units", navigator.language === "en-US" ? "imperial" : "metric");
+const view = new MapView(byId("map"), byId("hint"), state);
+const panel = byId("result");
+const chartRoot = h("section", { class: "chart-dock", "aria-label": "Charts of the flight", hidden: true });
+let chartCursor: (time: number | null) => void = () => {};
+const charts = new FlightCharts(chartRoot, (time) => chartCursor(time));
+const stage: Stage = {
+  view,
+  state,
+  panel,
+  units,
+  dark: theme() === "dark",
+  chart(flight, onCursor) {
+    chartCursor = onCursor;
+    chartRoot.hidden = flight === null;
+    if (flight) charts.show(flight, stage.units);
+    else charts.clear();
+    placeCharts();
+  },
+  chartCursor: (time) => charts.setCursor(time),
+};
+const form = new PlanForm(byId("plan"), state, view, units);
+const runner = new Runner(byId("action"), stage, form);
+const wind = new WindPanel(byId("wind"), view, state, units);
+const service = new ServiceState();
+let result: Result | null = null;
+
+function firstPlan(): Plan {
+  const now = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
+  const plan: Plan = { ...DEFAULT_PLAN, ...remembered(), zone: [], target: null, time: now, ...link.plan };
+  if (!link.plan.sweepFrom) plan.sweepFrom = plan.time;
+  if (!link.plan.sweepTo) plan.sweepTo = plan.sweepFrom + 24 * HOUR;
+  return plan;
+}
+
+// Tabs
+
+const TABS = ["plan", "result", "wind"] as const;
+type Tab = (typeof TABS)[number];
+
+function openTab(name: Tab): void {
+  for (const tab of TABS) {
+    const button = byId(`tab-${tab}`);
+    button.setAttribute("aria-selected", String(tab === name));
+    button.tabIndex = tab === name ? 0 : -1;
+    byId(tab).hidden = tab !== name;
+  }
+  document.querySelector(".pages")!.scrollTop = 0;
+  view.clickLaunches = name === "plan";
+}
+
+for (const [i, tab] of TABS.entries()) {
+  byId(`tab-${tab}`).addEventListener("click", () => openTab(tab));
+  byId(`tab-${tab}`).addEventListener("keydown", (event) => {
+    const move = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!move) return;
+    const next = TABS[(i + move + TABS.length) % TABS.length]!;
+    openTab(next);
+    byId(`tab-${next}`).focus();
+  });
+}
+
+// Charts are below the map where there is room, else in the panel
+
+const wide = matchMedia("(min-width: 900px)");
+
+function placeCharts(): void {
+  if (wide.matches) document.querySelector(".map-side")!.append(chartRoot);
+  else if (result) panel.querySelector("dl")?.after(chartRoot);
+}
+wide.addEventListener("change", placeCharts);
+
+// Results
+
+function emptyResult(): void {
+  panel.replaceChildren(
+    h("h2", {}, "No flight yet"),
+    h("p", {}, "Plan a launch and fly it: the result is shown here and on the map."),
+  );
+}
+
+runner.onResult = (found, quiet) => {
+  result?.remove();
+  const isFirst = result === null;
+  result = found;
+  const began = performance.now();
+  found.render();
+  writeExtras();
+  if (!quiet) {
+    view.everything = () => found.bounds();
+    openTab("result");
+    view.fit();
+  } else if (isFirst) view.everything = () => found.bounds();
+  setStale(false);
+  updateLink();
+  requestAnimationFrame(() => {
+    // After the frame that shows it.
+    setTimeout(() => performance.measure("habsim:drawn", { start: began, end: performance.now() }));
+  });
+};
+
+function render(): void {
+  if (!result) return;
+  result.render();
+  writeExtras();
+  placeCharts();
+}
+
+/** Below every result: share it, print it. */
+function writeExtras(): void {
+  panel.append(
+    h(
+      "div",
+      { class: "row share" },
+      h("button", { type: "button", id: "share", onclick: share }, "Copy a link to this plan"),
+      h("button", { type: "button", id: "print", onclick: () => window.print() }, "Print"),
+    ),
+  );
+  panel.prepend(
+    h(
+      "p",
+      { class: "stale", id: "stale", hidden: true },
+      "The plan has changed since. ",
+      h("button", { type: "button", onclick: () => void runner.run() }, "Fly again"),
+    ),
+  );
+}
+
+function setStale(yes: boolean): void {
+  const note = document.getElementById("stale");
+  if (note) note.hidden = !yes;
+}
+
+function updateLink(): void {
+  const cycle = service.status?.gefs_cycle ?? null;
+  history.replaceState(null, "", `#${encodePlan(state.plan, cycle)}`);
+}
+
+function share(): void {
+  updateLink();
+  void copyText(location.href, "The link is copied");
+}
+
+// What changes what
+
+let follow = 0;
+const DRAWN_ONLY = new Set<keyof Plan>(["zone", "target", "hidden"]);
+
+state.onChange((changed) => {
+  if (changed.has("mode")) runner.label();
+  if (result) updateLink();
+  if (changed.has("zone") && result instanceof EnsembleResult) result.showZone();
+  if (changed.has("target") && result && !(result instanceof EnsembleResult)) render();
+  if ([...changed].every((name) => DRAWN_ONLY.has(name))) return;
+  setStale(true);
+  clearTimeout(follow);
+  // A single flight takes milliseconds: it follows the plan.
+  if (result && state.plan.mode === "single") follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
+});
+
+byId("plan").addEventListener("submit", (event) => {
+  event.preventDefault();
+  void runner.run();
+});
+
+view.onWind = (place) => {
+  openTab("wind");
+  void wind.show(place);
+};
+
+const unitSelect = byId<HTMLSelectElement>("units");
+unitSelect.value = units;
+unitSelect.addEventListener("change", () => {
+  stage.units = unitSelect.value as Units;
+  store("units", stage.units);
+  form.setUnits(stage.units);
+  wind.setUnits(stage.units);
+  render();
+});
+
+const themeButton = h("button", { type: "button", class: "icon-button", id: "theme" });
+byId("theme-place").replaceWith(themeButton);
+function showTheme(): void {
+  const other = theme() === "dark" ? "light" : "dark";
+  const label = `Use the ${other} theme`;
+  themeButton.setAttribute("aria-label", label);
+  themeButton.title = label;
+  themeButton.replaceChildren(icon(other === "dark" ? "moon" : "sun"));
+}
+themeButton.addEventListener("click", () => chooseTheme(theme() === "dark" ? "light" : "dark"));
+onTheme((now) => {
+  stage.dark = now === "dark";
+  showTheme();
+  render();
+});
+showTheme();
+
+service.onStatus = (status) => {
+  const [from, to] = [Date.parse(status.covers.from) / 1000, Date.parse(status.covers.to) / 1000];
+  form.setAround({ covers: { from, to }, members: status.members });
+  // A plan nobody has touched begins where the winds do.
+  if (!link.plan.time && !result && (state.plan.time < from || state.plan.time > to)) {
+    const time = Math.ceil(from / HOUR) * HOUR + HOUR;
+    state.change({ time, sweepFrom: time, sweepTo: Math.min(time + 24 * HOUR, to) });
+  }
+};
+service.onReturn = () => form.refresh();
+
+emptyResult();
+openTab("plan");
+for (const problem of link.problems) toast(`The link is wrong in part: ${problem}`);
+void service.look().then(() => {
+  const { status } = service;
+  if (!status || !link.plan.time) return;
+  if (link.cycle && link.cycle !== status.gefs_cycle) announceCycle(link.cycle, status.gefs_cycle);
+  void runner.run();
+});
+performance.mark("habsim:usable");
+
+function announceCycle(then: string, now: string): void {
+  const text = `The link was made with cycle ${then}; this flight is of ${now}`;
+  toast(text);
+  announce(text);
+}
+
+// A link that is pasted into an open page.
+addEventListener("hashchange", () => location.reload());

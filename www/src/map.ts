@@ -1,0 +1,362 @@
+// The map: where the launch is, what a click does, and the layers that results draw on.
+
+import L from "leaflet";
+import "leaflet/dist/leaflet.css";
+import { BASES, BaseMaps, type BaseName } from "./basemap";
+import { h, type Icon, icon, toast } from "./dom";
+import { nearest, unroll, wrap } from "./geo";
+import type { Plan, Position } from "./plan";
+import type { PlanState } from "./state";
+import { store, stored } from "./stored";
+import { onTheme, theme } from "./theme";
+
+/** What a click on the map does. */
+export type Tool = "launch" | "wind" | "zone" | "target";
+
+const TOOLS: Record<Tool, { icon: Icon; label: string; hint: string }> = {
+  launch: {
+    icon: "launch",
+    label: "Choose the launch on the map",
+    hint: "Click the map where the balloon is launched",
+  },
+  wind: { icon: "wind", label: "Wind at a point", hint: "Click the map to see the wind above a point" },
+  zone: { icon: "zone", label: "Draw a landing zone", hint: "" },
+  target: {
+    icon: "target",
+    label: "Choose the point distances are measured from",
+    hint: "Click the point that landings are measured from",
+  },
+};
+
+// Fingers are less exact than a mouse.
+const TOLERANCE_PX = matchMedia("(pointer: coarse)").matches ? 14 : 6;
+
+export class MapView {
+  readonly map: L.Map;
+  readonly renderer = L.canvas({ padding: 0.3, tolerance: TOLERANCE_PX });
+  readonly bases: BaseMaps;
+  onWind: (place: Position) => void = () => {};
+  /** Called when a tool begins or ends. */
+  onTool: (tool: Tool | null) => void = () => {};
+  readonly #state: PlanState;
+  readonly #launch: L.Marker;
+  readonly #target: L.Marker;
+  readonly #wind: L.Marker;
+  readonly #zone = L.layerGroup();
+  readonly #buttons = new Map<Tool, HTMLButtonElement>();
+  readonly #hint: HTMLElement;
+  #tool: Tool | null = null;
+  /** Clicks without a tool set the launch. */
+  #clickLaunches = true;
+  #drawn: Position[] | null = null;
+  #fitBounds: (() => L.LatLngBounds | null) | null = null;
+
+  constructor(root: HTMLElement, hint: HTMLElement, state: PlanState) {
+    this.#state = state;
+    this.#hint = hint;
+    const { plan } = state;
+    this.map = L.map(root, {
+      renderer: this.renderer,
+      preferCanvas: true,
+      zoomControl: false,
+      minZoom: 2,
+      maxZoom: 17,
+      zoomSnap: 0.5,
+      wheelPxPerZoomLevel: 100,
+      maxBoundsViscosity: 0.8,
+      doubleClickZoom: false,
+    });
+    this.map.attributionControl.setPrefix(false);
+    this.map.setView([plan.lat, wrap(plan.lon)], 8);
+    L.control.scale({ position: "bottomleft", maxWidth: 140 }).addTo(this.map);
+    L.control.zoom({ position: "topright" }).addTo(this.map);
+    this.bases = new BaseMaps(this.map, toast);
+    this.bases.setTheme(theme());
+    onTheme((now) => this.bases.setTheme(now));
+    this.#addToolbar();
+
+    this.#launch = L.marker([plan.lat, wrap(plan.lon)], {
+      draggable: true,
+      autoPan: true,
+      icon: pin("launch-pin"),
+      title: "Launch: drag to move",
+      alt: "Launch",
+      zIndexOffset: 1000,
+    }).addTo(this.map);
+    this.#launch.on("dragend", () => this.#setLaunch(this.#launch.getLatLng()));
+    this.#target = L.marker([0, 0], {
+      icon: pin("target-pin"),
+      alt: "Distances are measured from here",
+      interactive: false,
+    });
+    this.#wind = L.marker([0, 0], { icon: pin("wind-pin"), alt: "Wind is shown for here", interactive: false });
+    this.#zone.addTo(this.map);
+
+    this.map.on("click", (event) => this.#act(event.latlng));
+    this.map.on("dblclick", (event) => {
+      if (this.#drawn) this.#finishZone();
+      else this.map.setZoomAround(event.latlng, this.map.getZoom() + 1);
+    });
+    root.addEventListener("keydown", (event) => this.#onKey(event));
+    root.setAttribute(
+      "aria-label",
+      "Map; arrow keys move it, plus and minus zoom, Enter acts at the cross in the middle",
+    );
+    root.append(h("div", { class: "cross", "aria-hidden": "true" }));
+    state.onChange((changed) => this.#onPlan(changed));
+    this.#onPlan(new Set(["target", "zone"]));
+    this.#showHint();
+    new ResizeObserver(() => this.map.invalidateSize({ pan: false })).observe(root);
+  }
+
+  get bounds(): L.LatLngBounds {
+    return this.map.getBounds();
+  }
+
+  get tool(): Tool | null {
+    return this.#tool;
+  }
+
+  /** Whether a click without a tool sets the launch: so while the plan is made, not while a result is read. */
+  set clickLaunches(yes: boolean) {
+    this.#clickLaunches = yes;
+    this.#showHint();
+  }
+
+  /** What "show everything" shows. */
+  set everything(bounds: (() => L.LatLngBounds | null) | null) {
+    this.#fitBounds = bounds;
+  }
+
+  fit(): void {
+    // Charts that have just come take some of its room.
+    this.map.invalidateSize({ pan: false });
+    const bounds = this.#fitBounds?.() ?? null;
+    if (bounds?.isValid())
+      this.map.fitBounds(bounds, {
+        maxZoom: 13,
+        animate: false,
+        paddingTopLeft: [24, 56],
+        paddingBottomRight: [64, 40],
+      });
+    else this.map.setView(this.#launch.getLatLng(), 8, { animate: false });
+  }
+
+  choose(tool: Tool | null): void {
+    if (this.#drawn && tool !== "zone") this.#cancelZone();
+    this.#tool = tool;
+    if (tool === "zone") {
+      this.#drawn = [];
+      this.#drawZone();
+    }
+    for (const [name, button] of this.#buttons) button.setAttribute("aria-pressed", String(name === tool));
+    this.map.getContainer().classList.toggle("tool", tool !== null);
+    this.#showHint();
+    this.onTool(tool);
+  }
+
+  showWindPin(place: Position | null): void {
+    if (place) this.#wind.setLatLng([place.lat, nearest(place.lon, this.map.getCenter().lng)]).addTo(this.map);
+    else this.#wind.remove();
+  }
+
+  /** Coordinates of the plan, longitudes near the launch. */
+  near(place: Position): L.LatLngTuple {
+    return [place.lat, nearest(place.lon, this.#launch.getLatLng().lng)];
+  }
+
+  #act(at: L.LatLng): void {
+    const place = { lat: at.lat, lon: at.lng };
+    if (Math.abs(place.lat) > 90) return;
+    switch (this.#tool) {
+      case "wind":
+        this.choose(null);
+        this.onWind({ lat: place.lat, lon: wrap(place.lon) });
+        break;
+      case "target":
+        this.choose(null);
+        this.#state.change({ target: { lat: rounded(place.lat), lon: rounded(wrap(place.lon)) } });
+        break;
+      case "zone":
+        this.#addCorner(place);
+        break;
+      case "launch":
+        this.choose(null);
+        this.#setLaunch(at);
+        break;
+      default:
+        if (this.#clickLaunches) this.#setLaunch(at);
+    }
+  }
+
+  #setLaunch(at: L.LatLng): void {
+    this.#state.change({ lat: rounded(Math.max(-90, Math.min(90, at.lat))), lon: rounded(wrap(at.lng)), alt: null });
+  }
+
+  #onPlan(changed: ReadonlySet<keyof Plan>): void {
+    const { plan } = this.#state;
+    if (changed.has("lat") || changed.has("lon")) {
+      const before = this.#launch.getLatLng();
+      const at = L.latLng(plan.lat, wrap(plan.lon));
+      // Marker and results keep to the first copy of the world; who panned round it is taken back without a jump.
+      const centre = this.map.getCenter();
+      const turns = Math.round((centre.lng - at.lng) / 360);
+      if (turns) this.map.setView([centre.lat, centre.lng - 360 * turns], this.map.getZoom(), { animate: false });
+      this.#launch.setLatLng(at);
+      if (!before.equals(at) && !this.bounds.contains(at)) this.map.setView(at, Math.max(this.map.getZoom(), 6));
+    }
+    if (changed.has("target")) {
+      if (plan.target) this.#target.setLatLng(this.near(plan.target)).addTo(this.map);
+      else this.#target.remove();
+    }
+    if (changed.has("zone") || changed.has("lon")) this.#drawZone();
+  }
+
+  // The zone
+
+  #addCorner(place: Position): void {
+    const corners = this.#drawn ?? [];
+    const first = corners[0];
+    if (first && corners.length > 2) {
+      const distance = this.map
+        .latLngToContainerPoint([first.lat, nearest(first.lon, place.lon)])
+        .distanceTo(this.map.latLngToContainerPoint([place.lat, place.lon]));
+      if (distance < 2 * TOLERANCE_PX) {
+        this.#finishZone();
+        return;
+      }
+    }
+    const last = corners.at(-1);
+    // The second click of a double click is no corner.
+    if (last && last.lat === rounded(place.lat) && last.lon === rounded(wrap(place.lon))) return;
+    corners.push({ lat: rounded(place.lat), lon: rounded(wrap(place.lon)) });
+    this.#drawn = corners;
+    this.#drawZone();
+    this.#showHint();
+  }
+
+  #finishZone(): void {
+    const corners = this.#drawn ?? [];
+    this.#drawn = null;
+    if (corners.length > 2) this.#state.change({ zone: corners });
+    this.choose(null);
+    this.#drawZone();
+  }
+
+  #cancelZone(): void {
+    this.#drawn = null;
+    this.#drawZone();
+  }
+
+  #drawZone(): void {
+    this.#zone.clearLayers();
+    const corners = this.#drawn ?? this.#state.plan.zone;
+    if (!corners.length) return;
+    const lons = unroll(
+      corners.map((corner) => corner.lon),
+      this.#launch.getLatLng().lng,
+    );
+    const outline = corners.map((corner, i): L.LatLngTuple => [corner.lat, lons[i]!]);
+    const style = { className: "zone", color: cssColour("--zone"), weight: 2, dashArray: "6 4", interactive: false };
+    if (this.#drawn) {
+      this.#zone.addLayer(L.polyline(outline, style));
+      for (const corner of outline)
+        this.#zone.addLayer(L.circleMarker(corner, { ...style, radius: 4, fillOpacity: 1 }));
+    } else {
+      this.#zone.addLayer(L.polygon(outline, { ...style, fillOpacity: 0.08 }));
+    }
+  }
+
+  // Keys, hints and buttons
+
+  #onKey(event: KeyboardEvent): void {
+    if (event.key === "Escape" && this.#tool) this.choose(null);
+    else if (event.key === "Backspace" && this.#drawn?.length) {
+      this.#drawn.pop();
+      this.#drawZone();
+      this.#showHint();
+    } else if (event.key === "Enter" && event.target === this.map.getContainer()) {
+      // Twice at the same place ends a zone.
+      const centre = this.map.getCenter();
+      const last = this.#drawn?.at(-1);
+      if (last && last.lat === rounded(centre.lat) && last.lon === rounded(wrap(centre.lng))) this.#finishZone();
+      else this.#act(centre);
+    } else return;
+    event.preventDefault();
+  }
+
+  #showHint(): void {
+    let text = "";
+    if (this.#tool === "zone") {
+      const count = this.#drawn?.length ?? 0;
+      text = count < 3 ? "Click the corners of the landing zone" : "Click the first corner again to close the zone";
+    } else if (this.#tool) text = TOOLS[this.#tool].hint;
+    else if (this.#clickLaunches) text = TOOLS.launch.hint;
+    this.#hint.replaceChildren(text, ...this.#hintButtons());
+    this.#hint.hidden = !text;
+    this.#hint.classList.toggle("active", this.#tool !== null);
+  }
+
+  #hintButtons(): HTMLElement[] {
+    if (!this.#tool) return [];
+    const buttons = [h("button", { type: "button", onclick: () => this.choose(null) }, "Cancel")];
+    if ((this.#drawn?.length ?? 0) > 2) {
+      buttons.unshift(h("button", { type: "button", onclick: () => this.#finishZone() }, "Finish"));
+    }
+    return buttons;
+  }
+
+  #addToolbar(): void {
+    const bar = h("div", { class: "leaflet-bar tools", role: "toolbar", "aria-label": "Map tools" });
+    for (const [name, tool] of Object.entries(TOOLS) as [Tool, (typeof TOOLS)[Tool]][]) {
+      const onclick = () => this.choose(this.#tool === name ? null : name);
+      const button = h(
+        "button",
+        { type: "button", "aria-label": tool.label, title: tool.label, "aria-pressed": "false", onclick },
+        icon(tool.icon),
+      );
+      this.#buttons.set(name, button);
+      bar.append(button);
+    }
+    const all = "Show everything";
+    bar.append(h("button", { type: "button", "aria-label": all, title: all, onclick: () => this.fit() }, icon("fit")));
+    this.#control("topright", bar);
+
+    const select = h(
+      "select",
+      { class: "base", "aria-label": "Base map", title: "Base map" },
+      ...Object.entries(BASES).map(([name, { label }]) => h("option", { value: name }, label)),
+    );
+    const chosen = stored<BaseName>("base", "builtin");
+    const known = chosen in BASES ? chosen : "builtin";
+    select.value = known;
+    this.bases.show(known);
+    select.addEventListener("change", () => {
+      this.bases.show(select.value as BaseName);
+      store("base", select.value);
+    });
+    this.#control("bottomright", select);
+  }
+
+  #control(position: L.ControlPosition, element: HTMLElement): void {
+    L.DomEvent.disableClickPropagation(element);
+    L.DomEvent.disableScrollPropagation(element);
+    const control = new L.Control({ position });
+    control.onAdd = () => element;
+    control.addTo(this.map);
+  }
+}
+
+/** To 5 decimals, about a metre: what a click means. */
+function rounded(degrees: number): number {
+  return Math.round(degrees * 1e5) / 1e5;
+}
+
+export function pin(className: string): L.DivIcon {
+  return L.divIcon({ className: `pin ${className}`, iconSize: [22, 22], iconAnchor: [11, 11] });
+}
+
+/** The value of a colour variable of the style sheet, as the theme has it now. */
+export function cssColour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}

@@ -1,0 +1,39 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gzipSync } from "node:zlib";
+import { defineConfig, type Plugin } from "vite";
+
+const COMPRESSED = /\.(js|css|html|json|svg)$/;
+
+/** Writes each text file also as `.br` and `.gz`, so that no web worker compresses the same bytes again. */
+function compressed(): Plugin {
+  return {
+    name: "compressed",
+    apply: "build",
+    async writeBundle({ dir }, bundle) {
+      for (const name of Object.keys(bundle).filter((name) => COMPRESSED.test(name))) {
+        const path = join(dir!, name);
+        const bytes = await readFile(path);
+        const params = { [constants.BROTLI_PARAM_QUALITY]: bytes.length > 1e5 ? 9 : 11 };
+        await writeFile(`${path}.br`, brotliCompressSync(bytes, { params }));
+        await writeFile(`${path}.gz`, gzipSync(bytes, { level: 9 }));
+      }
+    },
+  };
+}
+
+export default defineConfig({
+  base: "/page/",
+  build: {
+    outDir: "dist",
+    emptyOutDir: true,
+    // Names with a hash of the content, so that browsers may keep them for ever.
+    assetsDir: "assets",
+    assetsInlineLimit: 0,
+    target: "es2022",
+    modulePreload: { polyfill: false },
+  },
+  plugins: [compressed()],
+  server: { proxy: { "^/(sim|api|login|logout|health|docs|static|openapi.json)": "http://127.0.0.1:8000" } },
+  test: { include: ["tests/**/*.test.ts"] },
+} as Parameters<typeof defineConfig>[0]);
