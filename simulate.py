@@ -48,6 +48,7 @@ from habsim.profiles import PROFILES, Profile
 from runs import Progress, Runs
 from settings import Settings
 from store.cache import MemberFile
+from store.manifest import DEMO
 from store.resident import ResidentFile, Watch
 
 Result = TypeVar("Result")
@@ -101,7 +102,7 @@ class Provenance:
 
     @property
     def demo(self) -> bool:
-        return self.product == "demo"
+        return self.product == DEMO
 
     def to_dict(self) -> dict[str, Any]:
         return {

@@ -359,11 +359,17 @@ class Status(Answer):
     simulator_cache_size: int = Field(description="wind files open in this process")
     prediction_cache_size: int = Field(description="ensemble results kept on this machine")
     active_requests: int = Field(description="ensembles that run on this machine")
+    time: str = Field(description="the server's clock, RFC 3339")
     gefs_cycle: str = Field(description="YYYYMMDDHH, UTC")
+    cycle_age_seconds: int = Field(description="since the start of the cycle; negative before it")
+    stale: bool = Field(description="a newer cycle should be here")
     product: str
     demo: bool = Field(description="the winds are made up")
     members: list[int]
+    expected_members: int = Field(description="how many there should be")
     covers: Span = Field(description="times that the winds cover")
+    ground: str = Field(description="the ground elevation: name of the file, or `embedded`")
+    store: Literal["folder", "s3"] = Field(description="where the wind files are from")
     warnings: list[str] = Field(description="what users must know of the winds")
 
 

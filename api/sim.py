@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import numpy as np
@@ -22,13 +23,14 @@ from api.params import (
     WindProfileQuery,
     WindQuery,
 )
-from api.services import services, some_simulator, take
+from api.services import expected_members, is_stale, services, some_simulator, take
 from api.streams import progress_stream
 from gefs import Cycle
 from habsim.classes import FlightPhase, Location, Trajectory
 from habsim.errors import HabsimError, NotFoundError
 from runs import result_key
 from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, provenance_of
+from store.manifest import DEMO
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
 api = APIBlueprint("sim", __name__, url_prefix="/sim", abp_tags=[TAG], abp_responses=errors.RESPONSES)
@@ -259,6 +261,7 @@ def status() -> Response:
     orchestrator = service.orchestrator
     cycle = orchestrator.cycles.current()
     simulator = some_simulator(orchestrator, cycle)
+    now = time.time()
     return json_response(
         {
             "status": "online",
@@ -266,11 +269,17 @@ def status() -> Response:
             "simulator_cache_size": len(orchestrator.open_members()),
             "prediction_cache_size": orchestrator.runs.kept_results(),
             "active_requests": orchestrator.runs.running_ensembles(),
+            "time": formats.rfc3339(now),
             "gefs_cycle": cycle.name,
+            "cycle_age_seconds": round(now - cycle.start),
+            "stale": is_stale(cycle, simulator, now),
             "product": cycle.product,
-            "demo": cycle.product == "demo",
+            "demo": cycle.product == DEMO,
             "members": list(cycle.members),
+            "expected_members": expected_members(cycle),
             "covers": {"from": formats.rfc3339(simulator.field.start), "to": formats.rfc3339(simulator.field.end)},
+            "ground": service.ground_name,
+            "store": "folder" if orchestrator.cycles.is_local else "s3",
             "warnings": list(simulator.notes),
         }
     )

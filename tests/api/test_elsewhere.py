@@ -257,8 +257,12 @@ def test_ground_comes_from_the_bucket(bucket: Elsewhere, tmp_path: Path, monkeyp
 
     assert elevation(create_app(settings)) == 123.0
     moved = bucket.moved()
-    assert elevation(create_app(settings)) == 123.0
+    restarted = create_app(settings)
+    assert elevation(restarted) == 123.0
     assert bucket.moved() == moved
+    status = restarted.test_client().get("/sim/status").json
+    assert status is not None
+    assert (status["ground"], status["store"]) == ("worldelev.npy", "s3")
     bucket.silent = True
     assert elevation(create_app(settings)) == 123.0
 

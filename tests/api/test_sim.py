@@ -8,9 +8,11 @@ import hashlib
 import io
 import json
 import math
+import time
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -24,10 +26,12 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from api.formats import FORMATS
+from api.services import GEFS_PRODUCTS
+from forecasts import noaa
 from habsim import atmosphere
 from habsim.classes import Flights, Simulator
 from store.bucket import CURRENT, LocalBucket
-from store.manifest import wind_file_name
+from store.manifest import cycle_at, cycle_start, wind_file_name
 from tests.asking import launch, single, spaceshot, url, zpb_landing, zpb_seconds
 from tests.elsewhere import publish_waves
 from tests.worlds import CYCLE, START, distance, make_bucket, make_elevation, sample, uniform, write_field
@@ -804,7 +808,11 @@ class TestState:
 
     def test_status(self, client: FlaskClient) -> None:
         client.get(single())
+        before = time.time()
         body = answer(client, "/sim/status")
+        now = datetime.fromisoformat(body.pop("time")).timestamp()
+        assert before - 0.001 <= now <= time.time()
+        assert abs(body.pop("cycle_age_seconds") - (now - START)) <= 0.51
         memory, results = body.pop("memory_mb"), body.pop("prediction_cache_size")
         assert 10 < memory < 2000
         assert results >= 0
@@ -815,10 +823,70 @@ class TestState:
             "gefs_cycle": CYCLE,
             "product": "test",
             "demo": False,
+            "stale": False,
             "members": [0, 1, 2],
+            "expected_members": 3,
             "covers": {"from": "2026-11-19T00:00:00Z", "to": "2026-11-20T00:00:00Z"},
+            "ground": "ground.npz",
+            "store": "folder",
             "warnings": [],
         }
+
+    @pytest.mark.parametrize(
+        ("product", "hours", "said"),
+        [
+            ("classic", 11, (21, False)),
+            ("classic", 24, (21, True)),
+            ("full", 24, (21, True)),
+            ("full", -24, (21, False)),
+            ("demo", 240, (2, False)),
+            ("gfs", 240, (2, False)),
+            (None, 11, (2, False)),  # files of older tools have no manifest
+            (None, 24, (2, True)),
+        ],
+    )
+    def test_status_says_when_a_newer_cycle_should_be_here(
+        self,
+        another_app: Callable[..., Flask],
+        tmp_path: Path,
+        product: str | None,
+        hours: float,
+        said: tuple[int, bool],
+    ) -> None:
+        cycle = cycle_at(time.time() - hours * 3600)
+        bucket = make_bucket(tmp_path / "bucket", members=2, cycle=cycle, product=product or "")
+        if product is None:
+            bucket.delete(f"{cycle}.json")
+        body = answer(another_app(members=0).test_client(), "/sim/status")
+        assert (body["expected_members"], body["stale"]) == said
+        assert 0 <= body["cycle_age_seconds"] - hours * 3600 < 6 * 3600 + 60
+
+    def test_winds_that_are_held_are_not_stale(self, another_app: Callable[..., Flask], tmp_path: Path) -> None:
+        cycle = cycle_at(time.time() - 48 * 3600)
+        bucket = LocalBucket(tmp_path / "bucket")
+        bucket.root.mkdir()
+        winds = sample(uniform(10.0, 5.0), degrees=30.0, start=cycle_start(cycle))
+        write_field(bucket.root / wind_file_name(cycle, 0), winds, source={"steady_hours": 24})
+        bucket.write(CURRENT, cycle.encode())
+        body = answer(another_app(members=0).test_client(), "/sim/status")
+        assert (body["stale"], len(body["warnings"])) == (False, 1)
+
+    def test_products_of_the_downloader_are_those_that_are_renewed(self) -> None:
+        assert set(noaa.PRODUCTS) == GEFS_PRODUCTS
+
+    def test_a_cycle_with_more_members_than_usual_expects_them(
+        self, another_app: Callable[..., Flask], tmp_path: Path
+    ) -> None:
+        make_bucket(tmp_path / "bucket", members=23, field=sample(uniform(1, 2), degrees=60.0), product="classic")
+        assert answer(another_app(members=0).test_client(), "/sim/status")["expected_members"] == 23
+
+    @pytest.mark.parametrize("own", [True, False])
+    def test_status_names_the_ground(self, another_app: Callable[..., Flask], tmp_path: Path, own: bool) -> None:
+        (tmp_path / "data").mkdir()
+        embedded = make_elevation(tmp_path / "data" / "elevation.npz")
+        app = another_app(elevation=make_elevation(tmp_path / "hill.npz") if own else None)
+        assert embedded.exists()
+        assert answer(app.test_client(), "/sim/status")["ground"] == ("hill.npz" if own else "embedded")
 
     def test_cache_status(self, another_app: Callable[..., Flask]) -> None:
         client = another_app(members=2, cached_predictions=7).test_client()
