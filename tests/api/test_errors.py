@@ -46,7 +46,7 @@ NEEDS_CYCLE = {
     TAWHIRI_PATH: url(TAWHIRI_PATH, tawhiri()),
 }
 NEEDS_NO_CYCLE = {
-    "/health", "/metrics", "/", "/docs", "/docs/<path:name>", "/openapi.json", "/login", "/logout",
+    "/health", "/metrics", "/", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json", "/login", "/logout",
     "/static/<path:filename>", "/sim/elev", "/sim/progress", "/sim/progress-stream", "/sim/cache-status",
 }  # fmt: skip
 
@@ -247,7 +247,7 @@ class TestUnexpected:
 def empty(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     """The service on a bucket that is not there yet."""
     folder = tmp_path_factory.mktemp("empty")
-    return create_app(make_settings(folder, bucket_folder=folder / "bucket")).test_client()
+    return create_app(make_settings(folder, bucket_folder=folder / "bucket"), page_folder=folder / "page").test_client()
 
 
 class TestEmptyBucket:
