@@ -385,25 +385,16 @@ async function readPlaces(atlas: Atlas): Promise<Place[]> {
   for (const country of atlas.objects.countries.geometries) {
     const geometry = feature(atlas, country as Polygon).geometry as GeoJSON.Polygon | GeoJSON.MultiPolygon;
     const rings = (geometry.type === "Polygon" ? geometry.coordinates : geometry.coordinates.flat()) as Degrees[][];
-    const largest = rings.map(unwrapRing).reduce((most, ring) => (boxArea(ring) > boxArea(most) ? ring : most));
+    const unwrapped = rings.map(unwrapRing);
+    const areas = unwrapped.map((ring) => {
+      const [west, north, east, south] = toLine(ring).boxes;
+      return (east! - west!) * (south! - north!);
+    });
+    const largest = unwrapped[areas.indexOf(Math.max(...areas))]!;
     places.push({ text: country.properties.name, ...labelPlace(largest) });
     await pause();
   }
   return places.sort((a, b) => b.width - a.width);
-}
-
-/** Of the box around a ring on the map, Mercator units. */
-function boxArea(ring: Degrees[]): number {
-  let [west, south, east, north] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const [lon, lat] of ring) {
-    if (lon < west) west = lon;
-    if (lon > east) east = lon;
-    if (lat < south) south = lat;
-    if (lat > north) north = lat;
-  }
-  return (
-    (mercator([east, south])[0] - mercator([west, north])[0]) * (mercator([0, south])[1] - mercator([0, north])[1])
-  );
 }
 
 type Detail = "coarse" | "fine";
@@ -484,6 +475,7 @@ export class BuiltinMap extends L.GridLayer {
       this.repaint(0);
     } catch {
       this.askAfter[detail] = performance.now() + RETRY_AFTER;
+      if (detail === "fine" && !this.worlds.coarse) return;
       if (!this.told.has(detail)) this.onProblem(FILES[detail].problem);
       this.told.add(detail);
     }

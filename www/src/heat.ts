@@ -148,7 +148,7 @@ const STOPS: Record<Theme, string[]> = {
 
 /** Density from which the colour has its full opacity, and that opacity: names and borders below stay readable. */
 const FULL_FROM = 0.3;
-const OPACITY = 0.78;
+const OPACITY = 0.72;
 
 /** 256 colours from no density to the greatest: red, green, blue, opacity. */
 export function ramp(theme: Theme): Uint8ClampedArray {
