@@ -178,6 +178,24 @@ describe("drawing", () => {
     expect(fewer).toBe(VIEWS.length);
   });
 
+  test("a ring whose last point is not its first is closed from its last", () => {
+    const side = (from: Degrees, to: Degrees) =>
+      Array.from(
+        { length: 200 },
+        (_, i): Degrees => [from[0] + ((to[0] - from[0]) * i) / 199, from[1] + ((to[1] - from[1]) * i) / 199],
+      );
+    const square = toLine([...side([-40, 40], [40, 40]), ...side([40, 40], [40, -40]), ...side([40, -40], [-40, -40])]);
+    const view = { west: 0.45, north: 0.45, east: 0.55, south: 0.55 };
+    const [part] = traced(square, view, 2560);
+    for (const [x, y] of [
+      [10, 10],
+      [10, 240],
+      [240, 10],
+      [240, 240],
+    ] as const)
+      expect(isInside(part!, x, y)).toBe(true);
+  });
+
   test("points closer than half a pixel are left out, the ends stay", () => {
     const [part] = traced(line, { west: 0, north: 0, east: 1, south: 1 }, 256);
     expect(part!.length).toBeLessThan(1000);
