@@ -92,7 +92,7 @@ class TestPages:
 
     def test_no_page_script_or_style_names_another_host(self, client: FlaskClient, locked: FlaskClient) -> None:
         ours = [body_of(client, "/"), body_of(client, "/docs"), body_of(locked, "/login")]
-        ours += [body_of(client, f"/static/{name}") for name in ("style.css", "docs.js", "balloon.svg")]
+        ours += [body_of(client, f"/static/{name}") for name in ("style.css", "docs.js", "login.js", "balloon.svg")]
         for text in ours:
             addresses = set(re.findall(rb"(?:https?:)?//[\w.-]+\.\w+", text))
             assert addresses <= {b"http://www.w3.org"}  # the name of SVG, not an address

@@ -416,6 +416,7 @@ export class BuiltinMap extends L.GridLayer {
   private readonly tiles = new Map<HTMLCanvasElement, L.Coords>();
   private queue: { tile: HTMLCanvasElement; done?: () => void }[] = [];
   private frame = 0;
+  private wasDrawn = false;
   private theme: Theme = "light";
 
   constructor(private readonly onProblem: (text: string) => void) {
@@ -458,6 +459,11 @@ export class BuiltinMap extends L.GridLayer {
       done?.();
     }
     this.frame = this.queue.length > 0 ? requestAnimationFrame(this.work) : 0;
+    // For those who measure how soon there is a map: the first time that all of it is drawn.
+    if (!this.frame && this.worlds.coarse && !this.wasDrawn) {
+      this.wasDrawn = true;
+      performance.mark("habsim:map");
+    }
   };
 
   private async need(detail: Detail): Promise<void> {

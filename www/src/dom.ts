@@ -79,3 +79,33 @@ export function toast(text: string): void {
 export function definitions(rows: [string, Child][]): HTMLDListElement {
   return h("dl", {}, ...rows.flatMap(([term, value]) => (value ? [h("dt", {}, term), h("dd", {}, value)] : [])));
 }
+
+/** Asks for a short text in a dialog; null when it is cancelled. */
+export function askName(question: string, suggestion: string): Promise<string | null> {
+  const input = h("input", { id: "name", type: "text", maxlength: 60, required: true });
+  input.value = suggestion;
+  const cancel = h("button", { type: "button", onclick: () => dialog.close() }, "Cancel");
+  const form = h(
+    "form",
+    { method: "dialog", class: "ask" },
+    h("label", { for: "name" }, question),
+    input,
+    h(
+      "div",
+      { class: "row" },
+      h("span", { class: "spring" }),
+      cancel,
+      h("button", { class: "primary", value: "save" }, "Save"),
+    ),
+  );
+  const dialog = h("dialog", { "aria-label": question }, form);
+  document.body.append(dialog);
+  dialog.showModal();
+  input.select();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      resolve(dialog.returnValue === "save" ? input.value.trim() : null);
+    });
+  });
+}

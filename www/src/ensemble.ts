@@ -17,6 +17,7 @@ import {
   layerBoxes,
   origin,
   placeLinks,
+  planText,
   type Result,
   type Stage,
   spotsOf,
@@ -26,7 +27,7 @@ import {
   warnings,
 } from "./results";
 import { allPoints, summarize } from "./summary";
-import { formatDistance, formatDuration, formatPercent, formatUtcShort, type Units } from "./units";
+import { formatDistance, formatDuration, formatPercent, formatUtc, formatUtcShort, type Units } from "./units";
 
 const SHOWN = ["paths", "landings", "heat", "contours", "ellipse"] as const;
 
@@ -270,6 +271,7 @@ export class EnsembleResult implements Result {
       this.#regions(),
       this.#memberTable(stage.units),
       takeAway(() => this.takeaway(), ["everything", "flights", "landings", "contours"]),
+      h("p", { class: "note" }, `${planText(this.plan, stage.units)}. Launch ${formatUtc(this.plan.time)}.`),
       h("p", { class: "note" }, `${origin(cycle, product, demo)}. Seed ${answer.seed}.`),
     );
   }

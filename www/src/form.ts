@@ -3,7 +3,7 @@
 import { ask } from "./api";
 import { type FieldName, outOfRange, type Problems, problemsOf, type Surroundings } from "./checks";
 import { formatCoordinates, parseCoordinates } from "./coordinates";
-import { h, iconButton, toast } from "./dom";
+import { askName, h, iconButton, toast } from "./dom";
 import { wrap } from "./geo";
 import type { MapView } from "./map";
 import { BALLOON_FIELDS, FIELDS, launchTimes, type Mode, type NumberName, type Plan, type Profile } from "./plan";
@@ -210,7 +210,7 @@ export class PlanForm {
         "div",
         { class: "row" },
         this.#sites,
-        h("button", { type: "button", onclick: () => this.#saveSite() }, "Save"),
+        h("button", { type: "button", onclick: () => void this.#saveSite() }, "Save"),
         iconButton("trash", "Delete the saved site", () => this.#deleteSite()),
       ),
       h("div", { class: "fields" }, this.#numberField("alt", "on the ground")),
@@ -300,9 +300,9 @@ export class PlanForm {
     if (this.#sites.value !== "" && site) this.#state.change({ lat: site.lat, lon: site.lon, alt: site.alt });
   }
 
-  #saveSite(): void {
+  async #saveSite(): Promise<void> {
     const { lat, lon, alt } = this.#state.plan;
-    const name = prompt("Name of this launch site", formatCoordinates({ lat, lon }, "decimal"))?.trim();
+    const name = await askName("Name of this launch site", formatCoordinates({ lat, lon: wrap(lon) }, "decimal"));
     if (!name) return;
     const sites = stored<Site[]>("sites", []).filter((site) => site.name !== name);
     sites.push({ name, lat, lon, alt });

@@ -1,5 +1,6 @@
 // Puts the page together.
 
+import "leaflet/dist/leaflet.css";
 import "./style.css";
 import { FlightCharts } from "./charts";
 import { announce, byId, h, icon, toast } from "./dom";
@@ -11,6 +12,7 @@ import { copyText, type Result, type Stage } from "./results";
 import { Runner } from "./run";
 import { ServiceState } from "./service";
 import { decodePlan, encodePlan } from "./share";
+import { SingleResult } from "./single";
 import { PlanState, remembered } from "./state";
 import { store, stored } from "./stored";
 import { applyTheme, chooseTheme, onTheme, theme } from "./theme";
@@ -73,6 +75,7 @@ function openTab(name: Tab): void {
   }
   document.querySelector(".pages")!.scrollTop = 0;
   view.clickLaunches = name === "plan";
+  wind.isShown = name === "wind";
 }
 
 for (const [i, tab] of TABS.entries()) {
@@ -85,6 +88,12 @@ for (const [i, tab] of TABS.entries()) {
     byId(`tab-${next}`).focus();
   });
 }
+
+document.querySelector(".skip")!.addEventListener("click", (event) => {
+  // The part of the address after # is the plan.
+  event.preventDefault();
+  byId("panel").focus();
+});
 
 // Charts are below the map where there is room, else in the panel
 
@@ -181,7 +190,8 @@ state.onChange((changed) => {
   setStale(true);
   clearTimeout(follow);
   // A single flight takes milliseconds: it follows the plan.
-  if (result && state.plan.mode === "single") follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
+  if (result instanceof SingleResult && state.plan.mode === "single")
+    follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
 });
 
 byId("plan").addEventListener("submit", (event) => {
@@ -250,4 +260,6 @@ function announceCycle(then: string, now: string): void {
 }
 
 // A link that is pasted into an open page.
-addEventListener("hashchange", () => location.reload());
+addEventListener("hashchange", () => {
+  if (location.hash.includes("=")) location.reload();
+});

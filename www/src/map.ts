@@ -1,7 +1,6 @@
 // The map: where the launch is, what a click does, and the layers that results draw on.
 
 import L from "leaflet";
-import "leaflet/dist/leaflet.css";
 import { BASES, BaseMaps, type BaseName } from "./basemap";
 import { h, type Icon, icon, toast } from "./dom";
 import { nearest, unroll, wrap } from "./geo";
@@ -36,8 +35,6 @@ export class MapView {
   readonly renderer = L.canvas({ padding: 0.3, tolerance: TOLERANCE_PX });
   readonly bases: BaseMaps;
   onWind: (place: Position) => void = () => {};
-  /** Called when a tool begins or ends. */
-  onTool: (tool: Tool | null) => void = () => {};
   readonly #state: PlanState;
   readonly #launch: L.Marker;
   readonly #target: L.Marker;
@@ -152,7 +149,8 @@ export class MapView {
     for (const [name, button] of this.#buttons) button.setAttribute("aria-pressed", String(name === tool));
     this.map.getContainer().classList.toggle("tool", tool !== null);
     this.#showHint();
-    this.onTool(tool);
+    // Where Enter and the arrow keys act.
+    if (tool) this.map.getContainer().focus({ preventScroll: true });
   }
 
   showWindPin(place: Position | null): void {

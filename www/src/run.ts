@@ -97,7 +97,7 @@ export class Runner {
 
   async #single(plan: Plan, signal: AbortSignal): Promise<Result> {
     const { flight, provenance } = await this.#insist(() => api.single(plan, plan.time, signal), signal);
-    return new SingleResult(this.stage, flight, provenance);
+    return new SingleResult(this.stage, flight, provenance, plan);
   }
 
   async #ensemble(plan: Plan, signal: AbortSignal): Promise<Result> {

@@ -101,7 +101,7 @@ export class ServiceState {
     const banners: Partial<Record<State, string>> = {
       away: "The server cannot be reached. What is shown stays; trying again.",
       empty: this.#problem ?? "",
-      demo: "Demo winds: they look like the atmosphere and are not a forecast.",
+      demo: "Demo winds: made up, not a forecast.",
       worse: this.#worse(),
     };
     const text = banners[state] ?? "";

@@ -6,12 +6,14 @@ import { definitions, h } from "./dom";
 import type { Takeaway } from "./export";
 import type { Flight } from "./flight";
 import { FlightLayer } from "./flightlayer";
+import type { Plan } from "./plan";
 import {
   farText,
   isShown,
   layerBoxes,
   origin,
   placeLinks,
+  planText,
   type Result,
   type Stage,
   spotsOf,
@@ -31,6 +33,7 @@ export class SingleResult implements Result {
     readonly stage: Stage,
     readonly flight: Flight,
     readonly provenance: Provenance,
+    readonly plan: Plan,
   ) {}
 
   get says(): string {
@@ -52,7 +55,8 @@ export class SingleResult implements Result {
       ...flightSummary(this.flight, stage.units, warnings(this.provenance.warnings ?? [], demo)),
       layerBoxes(stage, ["waypoints"], showWaypoints),
       takeAway(() => this.takeaway(), ["flights"]),
-      h("p", { class: "note" }, `${origin(cycle, product, demo)}, member ${this.flight.member}`),
+      h("p", { class: "note" }, `${planText(this.plan, stage.units)}.`),
+      h("p", { class: "note" }, `${origin(cycle, product, demo)}, member ${this.flight.member}.`),
     );
   }
 

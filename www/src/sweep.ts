@@ -14,6 +14,7 @@ import {
   isShown,
   layerBoxes,
   origin,
+  planText,
   type Result,
   type Stage,
   takeAway,
@@ -166,7 +167,8 @@ export class SweepResult implements Result {
           ]
         : []),
       takeAway(() => this.takeaway(), ["everything", "flights", "landings"]),
-      h("p", { class: "note" }, `${origin(cycle, product, demo)}, member ${this.plan.model}`),
+      h("p", { class: "note" }, `${planText(this.plan, stage.units)}.`),
+      h("p", { class: "note" }, `${origin(cycle, product, demo)}, member ${this.plan.model}.`),
     );
   }
 
@@ -202,7 +204,7 @@ export class SweepResult implements Result {
             formatUtcShort(time),
           ),
         ),
-        h("td", {}, formatUtcShort(end.time)),
+        h("td", {}, landingTime(time, end.time)),
         h("td", {}, formatDistance(far, this.stage.units)),
         h("td", {}, formatBearing(towards)),
       );
@@ -214,4 +216,10 @@ export class SweepResult implements Result {
       h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...body)),
     );
   }
+}
+
+/** The time of day of a landing, with the days since the launch's. */
+function landingTime(launch: number, landing: number): string {
+  const days = Math.floor(landing / 86400) - Math.floor(launch / 86400);
+  return `${formatUtcShort(landing).slice(-5)}${days ? ` +${days} d` : ""}`;
 }

@@ -32,6 +32,11 @@ export class WindPanel {
     });
   }
 
+  /** Whether the panel is open: the place is marked while it is. */
+  set isShown(yes: boolean) {
+    this.view.showWindPin(yes ? this.#place : null);
+  }
+
   setUnits(units: Units): void {
     this.units = units;
     this.#write();
