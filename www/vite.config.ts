@@ -22,6 +22,22 @@ function compressed(): Plugin {
   };
 }
 
+/** Lets the browser fetch the built-in map while it still reads the scripts. */
+function preloadedMap(): Plugin {
+  return {
+    name: "preloaded-map",
+    apply: "build",
+    transformIndexHtml: {
+      order: "post",
+      handler(_, { bundle }) {
+        const name = Object.keys(bundle ?? {}).find((name) => /countries-50m.*\.json$/.test(name));
+        if (!name) throw new Error("the build has no built-in map");
+        return [{ tag: "link", attrs: { rel: "preload", as: "fetch", href: `/page/${name}`, crossorigin: "" } }];
+      },
+    },
+  };
+}
+
 export default defineConfig({
   base: "/page/",
   build: {
@@ -33,7 +49,7 @@ export default defineConfig({
     target: "es2022",
     modulePreload: { polyfill: false },
   },
-  plugins: [compressed()],
+  plugins: [preloadedMap(), compressed()],
   server: { proxy: { "^/(sim|api|login|logout|health|docs|static|openapi.json)": "http://127.0.0.1:8000" } },
   test: { include: ["tests/**/*.test.ts"] },
 } as Parameters<typeof defineConfig>[0]);

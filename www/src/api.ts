@@ -148,9 +148,9 @@ export function launchParameters(plan: Plan, time: number): Record<string, strin
   };
 }
 
-/** Decimal notation without an exponent, 9 decimals at most: it must not differ from one browser to another. */
+/** Plain decimal notation, 9 decimals at most. */
 function decimal(value: number): string {
-  return String(Number(value.toFixed(9)));
+  return value.toFixed(9).replace(/\.?0+$/, "");
 }
 
 export async function single(

@@ -69,6 +69,8 @@ const TILE = 256;
 const FINE_ZOOM = 6;
 /** Time for drawing tiles in one frame, ms: panning stays smooth while many tiles are wanted. */
 const FRAME_BUDGET = 8;
+// ms of reading a file at once: more than a frame, as each pause costs some, and less than anybody feels.
+const READ_BUDGET = 25;
 const RETRY_AFTER = 20_000;
 /** Pixels: degree labels of lines beside a tile may reach this far into it. */
 const REACH = 60;
@@ -346,12 +348,12 @@ type Atlas = Topology<{ countries: Countries; land: GeometryCollection }>;
 
 /** Gives way to the page every few milliseconds of a long work: to be awaited between its steps. */
 function pauses(): () => Promise<void> | undefined {
-  let until = performance.now() + FRAME_BUDGET;
+  let until = performance.now() + READ_BUDGET;
   return () => {
     if (performance.now() < until) return undefined;
     return new Promise((resume) => {
       setTimeout(() => {
-        until = performance.now() + FRAME_BUDGET;
+        until = performance.now() + READ_BUDGET;
         resume();
       });
     });
@@ -433,8 +435,9 @@ export class BuiltinMap extends L.GridLayer {
     const tile = document.createElement("canvas");
     tile.width = tile.height = Math.round(TILE * devicePixelRatio);
     this.tiles.set(tile, coords);
-    this.need("coarse");
-    if (coords.z >= FINE_ZOOM) this.need("fine");
+    // The fine file is long to read: the map is there before it is asked for.
+    if (!this.worlds.coarse) this.need("coarse");
+    else if (coords.z >= FINE_ZOOM) this.need("fine");
     this.enqueue({ tile, done: () => done(undefined, tile) });
     return tile;
   }
@@ -476,12 +479,12 @@ export class BuiltinMap extends L.GridLayer {
       this.worlds[detail] = await readWorld(atlas);
       this.repaint(detail === "fine" ? FINE_ZOOM : 0);
       if (detail === "fine") return;
+      if ([...this.tiles.values()].some(({ z }) => z >= FINE_ZOOM)) this.need("fine");
       this.places = await readPlaces(atlas);
       this.labels.clear();
       this.repaint(0);
     } catch {
       this.askAfter[detail] = performance.now() + RETRY_AFTER;
-      if (detail === "fine" && !this.worlds.coarse) return;
       if (!this.told.has(detail)) this.onProblem(FILES[detail].problem);
       this.told.add(detail);
     }

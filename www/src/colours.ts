@@ -1,6 +1,6 @@
 // Colours of many things of one kind, told apart by lightness as well as by hue.
 
-import { cssColour } from "./map";
+import type { PhaseName } from "./flight";
 
 // Five colours of a ramp that rises in luminance for every kind of colour vision, after viridis (S. van der Walt and
 // N. Smith, 2015); its yellow end is too bright for a light map, its purple end too dark for a dark one.
@@ -21,6 +21,11 @@ export function rampColour(share: number, dark: boolean): string {
   return `rgb(${mix.join(" ")})`;
 }
 
-export function phaseColour(name: "ascent" | "coast" | "descent"): string {
+/** The value of a colour variable of the style sheet, as the theme has it now. */
+export function cssColour(name: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+}
+
+export function phaseColour(name: PhaseName): string {
   return cssColour(`--${name}`);
 }

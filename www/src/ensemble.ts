@@ -2,14 +2,14 @@
 
 import L from "leaflet";
 import { flightOf, type Spaceshot } from "./api";
-import { rampColour } from "./colours";
+import { cssColour, rampColour } from "./colours";
 import { definitions, h } from "./dom";
 import type { Takeaway } from "./export";
 import type { Flight } from "./flight";
 import { latLng } from "./flightlayer";
 import { bearing, distance, ellipseOutline, nearest, shareInside, unrollPolygons } from "./geo";
 import { HeatLayer } from "./heat";
-import { cssColour, pin } from "./map";
+import { pin } from "./map";
 import type { Plan } from "./plan";
 import {
   farText,

@@ -1,9 +1,9 @@
 // One flight on the map, by phases; pointing at it tells time, altitude and wind.
 
 import L from "leaflet";
-import { phaseColour } from "./colours";
+import { cssColour, phaseColour } from "./colours";
 import type { Flight, FlightPoint } from "./flight";
-import { cssColour, type MapView, pin } from "./map";
+import { type MapView, pin } from "./map";
 import { allPoints, at, marksOf, waypoints, windSpeed } from "./summary";
 import { formatAltitude, formatSpeed, formatUtcShort, type Units } from "./units";
 

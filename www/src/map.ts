@@ -353,8 +353,3 @@ function rounded(degrees: number): number {
 export function pin(className: string): L.DivIcon {
   return L.divIcon({ className: `pin ${className}`, iconSize: [22, 22], iconAnchor: [11, 11] });
 }
-
-/** The value of a colour variable of the style sheet, as the theme has it now. */
-export function cssColour(name: string): string {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-}

@@ -2,13 +2,12 @@
 
 import L from "leaflet";
 import type { Provenance } from "./api";
-import { rampColour } from "./colours";
+import { cssColour, rampColour } from "./colours";
 import { h } from "./dom";
 import type { Takeaway } from "./export";
 import type { Flight } from "./flight";
 import { FlightLayer, latLng } from "./flightlayer";
 import { bearing, distance } from "./geo";
-import { cssColour } from "./map";
 import type { Plan } from "./plan";
 import {
   isShown,
