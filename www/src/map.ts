@@ -2,6 +2,7 @@
 
 import L from "leaflet";
 import { BASES, BaseMaps, type BaseName } from "./basemap";
+import { cssColour } from "./colours";
 import { h, type Icon, icon, toast } from "./dom";
 import { nearest, unroll, wrap } from "./geo";
 import type { Plan, Position } from "./plan";
