@@ -66,6 +66,7 @@ export class PlanForm {
   });
   readonly #placeNote = h("p", { id: "place-note", class: "note" });
   readonly #sites = h("select", { id: "sites", "aria-label": "Saved launch sites" });
+  readonly #altitude = h("div", { class: "fields" });
   readonly #balloon = h("div", { class: "fields" });
   readonly #run = h("div", { class: "fields" });
   readonly #coverNote = h("p", { class: "note" });
@@ -81,6 +82,7 @@ export class PlanForm {
       this.#choice("balloon", "Balloon", "profile", PROFILES, this.#balloon),
       this.#choice("run", "Run", "mode", MODES, this.#run),
     );
+    this.#fillAltitude();
     this.#fillBalloon();
     this.#fillRun();
     state.onChange((changed) => this.#onPlan(changed));
@@ -129,8 +131,10 @@ export class PlanForm {
 
   setUnits(units: Units): void {
     this.units = units;
+    this.#fillAltitude();
     this.#fillBalloon();
     this.#fillRun();
+    this.#groundNote.textContent = this.#groundText();
     this.show();
   }
 
@@ -145,11 +149,12 @@ export class PlanForm {
   /** Write the plan into the fields that nobody is typing in. */
   show(): void {
     const { plan } = this.#state;
-    if (document.activeElement !== this.#place) {
+    if (document.activeElement !== this.#place && this.#place.getAttribute("aria-invalid") !== "true") {
       this.#place.value = formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal");
     }
     for (const [name, field] of this.#fields) {
-      if (this.#unreadable.has(name) && document.activeElement === field.input) continue;
+      // What was typed stays with its reason until it is mended, or the plan changes elsewhere.
+      if (this.#unreadable.has(name)) continue;
       const text = this.#textOf(name, plan);
       if (
         document.activeElement !== field.input ||
@@ -168,6 +173,7 @@ export class PlanForm {
 
   #onPlan(changed: ReadonlySet<keyof Plan>): void {
     this.#refused = {};
+    for (const name of changed) this.#unreadable.delete(name as FieldName);
     if (changed.has("profile")) this.#fillBalloon();
     if (changed.has("mode")) this.#fillRun();
     for (const name of ["profile", "mode"] as const) {
@@ -187,6 +193,7 @@ export class PlanForm {
   #placeFields(map: MapView): HTMLElement {
     const take = () => this.#takePlace();
     this.#place.addEventListener("change", take);
+    this.#place.addEventListener("blur", () => this.show());
     this.#place.addEventListener("keydown", (event) => {
       if (event.key === "Enter") {
         event.preventDefault();
@@ -213,7 +220,7 @@ export class PlanForm {
         h("button", { type: "button", onclick: () => void this.#saveSite() }, "Save"),
         iconButton("trash", "Delete the saved site", () => this.#deleteSite()),
       ),
-      h("div", { class: "fields" }, this.#numberField("alt", "on the ground")),
+      this.#altitude,
       this.#groundNote,
     );
   }
@@ -409,6 +416,11 @@ export class PlanForm {
       ...radios,
     );
     return section(title, group, note, rest);
+  }
+
+  #fillAltitude(): void {
+    this.#forget(["alt"]);
+    this.#altitude.replaceChildren(this.#numberField("alt", "on the ground"));
   }
 
   #fillBalloon(): void {

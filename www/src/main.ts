@@ -124,7 +124,7 @@ runner.onResult = (found, quiet) => {
   if (!quiet) {
     view.everything = () => found.bounds();
     openTab("result");
-    view.fit();
+    view.showAll();
   } else if (isFirst) view.everything = () => found.bounds();
   setStale(false);
   updateLink();

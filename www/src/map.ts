@@ -126,7 +126,7 @@ export class MapView {
     this.#fitBounds = bounds;
   }
 
-  fit(): void {
+  showAll(): void {
     // Charts that have just come take some of its room.
     this.map.invalidateSize({ pan: false });
     const bounds = this.#fitBounds?.() ?? null;
@@ -318,7 +318,9 @@ export class MapView {
       bar.append(button);
     }
     const all = "Show everything";
-    bar.append(h("button", { type: "button", "aria-label": all, title: all, onclick: () => this.fit() }, icon("fit")));
+    bar.append(
+      h("button", { type: "button", "aria-label": all, title: all, onclick: () => this.showAll() }, icon("fit")),
+    );
     this.#control("topright", bar);
 
     const select = h(
