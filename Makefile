@@ -65,7 +65,7 @@ check: setup-dev
 	cd .house && $(abspath $(VENV))/bin/lint-imports --config ../pyproject.toml
 
 check-page: setup-dev
-	@$(PY) -m scripts.write_openapi www/openapi.json
+	@$(VENV)/bin/flask --app app:create_app openapi -o www/openapi.json >/dev/null 2>&1
 	@$(PY) -m scripts.build_page check test
 
 bench: setup-dev page
