@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
 from pathlib import Path
 
 from flask import Blueprint, Flask, Response, current_app, render_template, request, send_from_directory
@@ -50,8 +49,7 @@ def _file(name: str) -> Response:
     folder = _folder()
     for encoding, suffix in _ENCODINGS.items():
         if request.accept_encodings.quality(encoding) > 0 and (folder / (name + suffix)).is_file():
-            response = send_from_directory(folder, name + suffix, mimetype=mimetypes.guess_type(name)[0])
-            response.headers["Content-Encoding"] = encoding
+            response = send_from_directory(folder, name + suffix)  # its name says the type and the encoding
             del response.headers["Content-Disposition"]  # it would name the compressed file
             break
     else:
