@@ -32,11 +32,13 @@ export function outOfRange(name: NumberName, value: number, units: Units): strin
   const unit = unitName(quantity, units);
   const show = (number: number) => {
     const shown = toShown(number, quantity, units);
-    return `${Number(shown.toFixed(Math.abs(shown) < 10 ? 2 : 0)).toLocaleString("en")}${unit && ` ${unit}`}`;
+    return Number(shown.toFixed(Math.abs(shown) < 10 ? 2 : 0)).toLocaleString("en");
   };
+  const measured = (text: string) => (unit ? `${text} ${unit}` : text);
   if (!Number.isFinite(value)) return `${label} needs a number`;
   if (whole && !Number.isInteger(value)) return `${label} is ${value}, it must be a whole number`;
-  if (value < min || value > max) return `${label} is ${show(value)}, it must be ${show(min)} to ${show(max)}`;
+  if (value < min || value > max)
+    return `${label} is ${measured(show(value))}, it must be ${measured(`${show(min)} to ${show(max)}`)}`;
   return null;
 }
 

@@ -182,6 +182,7 @@ let follow = 0;
 const DRAWN_ONLY = new Set<keyof Plan>(["zone", "target", "hidden"]);
 
 state.onChange((changed) => {
+  runner.forgive();
   if (changed.has("mode")) runner.label();
   if (result) updateLink();
   if (changed.has("zone") && result instanceof EnsembleResult) result.showZone();

@@ -28,6 +28,10 @@ const TOOLS: Record<Tool, { icon: Icon; label: string; hint: string }> = {
   },
 };
 
+// What is left between the margins of A4 and of US Letter, in pixels of CSS.
+const PAPER_PX = 700;
+const printing = matchMedia("print");
+
 // Fingers are less exact than a mouse.
 const TOLERANCE_PX = matchMedia("(pointer: coarse)").matches ? 14 : 6;
 
@@ -104,7 +108,14 @@ export class MapView {
     state.onChange((changed) => this.#onPlan(changed));
     this.#onPlan(new Set(["target", "zone"]));
     this.#showHint();
-    new ResizeObserver(() => this.map.invalidateSize({ pan: false })).observe(root);
+    new ResizeObserver(() => {
+      if (printing.matches) return;
+      this.map.invalidateSize({ pan: false });
+      const { style } = document.documentElement;
+      style.setProperty("--map-width", `${root.clientWidth}px`);
+      style.setProperty("--map-height", `${root.clientHeight}px`);
+      style.setProperty("--map-zoom", String(PAPER_PX / root.clientWidth));
+    }).observe(root);
   }
 
   get bounds(): L.LatLngBounds {

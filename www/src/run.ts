@@ -47,6 +47,11 @@ export class Runner {
     this.#fly.textContent = LABELS[this.stage.state.plan.mode];
   }
 
+  /** What was wrong with the plan may be so no more. */
+  forgive(): void {
+    this.#problem.textContent = "";
+  }
+
   cancel(): void {
     this.#running?.abort(new DOMException("cancelled", "AbortError"));
   }

@@ -15,12 +15,12 @@ describe("a plan", () => {
   });
 
   it("is refused with the value and both limits", () => {
-    expect(problems({ asc: 25 })).toEqual({ asc: "Ascent rate is 25 m/s, it must be 0.1 m/s to 20 m/s" });
-    expect(problems({ burst: 60000 })).toEqual({ burst: "Burst altitude is 60,000 m, it must be 0 m to 49,999 m" });
+    expect(problems({ asc: 25 })).toEqual({ asc: "Ascent rate is 25 m/s, it must be 0.1 to 20 m/s" });
+    expect(problems({ burst: 60000 })).toEqual({ burst: "Burst altitude is 60,000 m, it must be 0 to 49,999 m" });
   });
 
   it("is refused in the units that are shown", () => {
-    expect(outOfRange("burst", 60000, "imperial")).toBe("Burst altitude is 196,850 ft, it must be 0 ft to 164,039 ft");
+    expect(outOfRange("burst", 60000, "imperial")).toBe("Burst altitude is 196,850 ft, it must be 0 to 164,039 ft");
   });
 
   it("may have wrong numbers in what its profile and mode do not use", () => {
