@@ -242,7 +242,7 @@ export class EnsembleResult implements Result {
   #memberText(flight: Flight): string {
     const { end, lands, duration } = summarize(flight);
     const name = flight.member === 0 ? "Member 0, the control" : `Member ${flight.member}`;
-    return `${name}<br>${lands ? "lands" : "ends"} ${formatUtcShort(end.time)} UTC, after ${formatDuration(duration)}`;
+    return `${name}<br>${lands ? "lands" : "ends"} ${formatUtcShort(end.time)} UTC<br>after ${formatDuration(duration)}`;
   }
 
   #highlight(member: number | null): void {
