@@ -119,8 +119,7 @@ runner.onResult = (found, quiet) => {
   const isFirst = result === null;
   result = found;
   const began = performance.now();
-  found.render();
-  writeExtras();
+  render();
   if (!quiet) {
     view.everything = () => found.bounds();
     openTab("result");
