@@ -524,9 +524,11 @@ export class PlanForm {
     if (!(name in FIELDS)) return fromDateTimeInput(text, "utc");
     if (text.trim() === "") return null;
     const number = Number(text.trim().replace(",", ".").replace("−", "-"));
-    const { quantity } = FIELDS[name as NumberName];
-    // What a limit is shown as must be that limit: 98425 ft are 29999.94 m.
-    return Number(fromShown(number, quantity, this.units).toFixed(6));
+    const { quantity, min, max } = FIELDS[name as NumberName];
+    const value = Number(fromShown(number, quantity, this.units).toFixed(6));
+    const shown = (of: number) => inputText(of, quantity, this.units);
+    // Who types a limit as it is shown means it: 164,039 ft are 49,999.09 m.
+    return [min, max].find((limit) => shown(limit) === shown(value)) ?? value;
   }
 
   #textOf(name: FieldName, plan: Plan): string {
