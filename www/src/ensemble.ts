@@ -29,6 +29,8 @@ import {
 import { allPoints, summarize } from "./summary";
 import { formatDistance, formatDuration, formatPercent, formatUtc, formatUtcShort, type Units } from "./units";
 
+// More would hide the heat map below them.
+const MANY_LANDINGS = 600;
 const SHOWN = ["paths", "landings", "heat", "contours", "ellipse"] as const;
 
 interface Landing {
@@ -166,11 +168,12 @@ export class EnsembleResult implements Result {
     this.#layers.set("paths", paths);
 
     const dots = L.layerGroup();
+    const many = this.landings.length > MANY_LANDINGS;
     for (const landing of this.landings) {
       const own = landing.perturbation < 0;
       const style = own
         ? { radius: 5, weight: 1.5, color: cssColour("--paper"), fillOpacity: 1 }
-        : { radius: 2, stroke: false, fillOpacity: 0.55, interactive: false };
+        : { radius: many ? 1.5 : 2, stroke: false, fillOpacity: many ? 0.4 : 0.55, interactive: false };
       const dot = L.circleMarker(latLng(landing), { renderer, fillColor: this.#colour(landing.member), ...style });
       if (own) {
         const flight = this.flights.find(({ member }) => member === landing.member);

@@ -205,7 +205,7 @@ export class SweepResult implements Result {
         ),
         h("td", {}, landingTime(time, end.time)),
         h("td", {}, formatDistance(far, this.stage.units)),
-        h("td", {}, formatBearing(towards)),
+        h("td", {}, formatBearing(towards).slice(0, 4)),
       );
     });
     const heads = ["Launch, UTC", "Lands", "Distance", "Towards"].map((name) => h("th", {}, name));
