@@ -1,22 +1,9 @@
 // What is taken away to other programs: CSV, KML, GPX and GeoJSON.
+import type { Flight, FlightPoint } from "./flight";
 import { unroll } from "./geo";
 
-export interface TrackPoint {
-  /** Unix seconds. */
-  time: number;
-  lat: number;
-  lon: number;
-  /** m above sea level. */
-  alt: number;
-  /** Eastward and northward wind, m/s. */
-  u: number;
-  v: number;
-}
-
-export interface Track {
+export interface Track extends Flight {
   name: string;
-  member: number;
-  phases: { name: "ascent" | "coast" | "descent"; points: TrackPoint[] }[];
 }
 
 export interface Spot {
@@ -102,17 +89,17 @@ function provenanceLines({ product, cycle, demo, notes }: Takeaway): string[] {
  * The pieces of a track between its crossings of the antimeridian, as RFC 7946 section 3.1.9 asks: one ends and the next
  * begins at the same interpolated point, with longitude 180 on one side and -180 on the other.
  */
-function cutAtAntimeridian(points: TrackPoint[]): TrackPoint[][] {
+function cutAtAntimeridian(points: FlightPoint[]): FlightPoint[][] {
   const lons = unroll(
     points.map(({ lon }) => lon),
     0,
   );
   const track = points.map((point, i) => ({ ...point, lon: lons[i]! }));
-  const pieces: TrackPoint[][] = [];
+  const pieces: FlightPoint[][] = [];
   let turnBefore: number | undefined;
-  const addEdge = (from: TrackPoint, to: TrackPoint) => {
+  const addEdge = (from: FlightPoint, to: FlightPoint) => {
     const turn = turnOf(from, to);
-    const moved = (point: TrackPoint) => ({ ...point, lon: point.lon - 360 * turn });
+    const moved = (point: FlightPoint) => ({ ...point, lon: point.lon - 360 * turn });
     if (turn !== turnBefore) pieces.push([moved(from)]);
     pieces.at(-1)!.push(moved(to));
     turnBefore = turn;
@@ -132,12 +119,12 @@ function cutAtAntimeridian(points: TrackPoint[]): TrackPoint[][] {
 }
 
 /** How many whole turns the western end of an edge is away from -180..180. */
-function turnOf(from: TrackPoint, to: TrackPoint): number {
+function turnOf(from: FlightPoint, to: FlightPoint): number {
   return Math.floor((Math.min(from.lon, to.lon) + 180) / 360);
 }
 
-function between(from: TrackPoint, to: TrackPoint, share: number): TrackPoint {
-  const mix = (key: keyof TrackPoint) => from[key] + share * (to[key] - from[key]);
+function between(from: FlightPoint, to: FlightPoint, share: number): FlightPoint {
+  const mix = (key: keyof FlightPoint) => from[key] + share * (to[key] - from[key]);
   return { time: mix("time"), lat: mix("lat"), lon: mix("lon"), alt: mix("alt"), u: mix("u"), v: mix("v") };
 }
 
@@ -163,7 +150,7 @@ function trackFeatures({ name, member, phases }: Track): object[] {
       const pieces = cutAtAntimeridian(phase.points);
       const whole = pieces.length === 1;
       // Nested like the coordinates.
-      const each = (value: (point: TrackPoint) => unknown) => {
+      const each = (value: (point: FlightPoint) => unknown) => {
         const values = pieces.map((piece) => piece.map(value));
         return whole ? values[0] : values;
       };
@@ -369,7 +356,7 @@ function gpx(what: Takeaway): string {
   );
 }
 
-function gpxPoint(tag: string, { lat, lon, alt, time }: Spot | TrackPoint, ...more: string[]): string {
+function gpxPoint(tag: string, { lat, lon, alt, time }: Spot | FlightPoint, ...more: string[]): string {
   return element(
     `${tag} lat="${digits(degrees(lat))}" lon="${digits(longitude(lon))}"`,
     ...(alt === undefined ? [] : [leaf("ele", metres(alt))]),

@@ -232,7 +232,7 @@ export function spotsOf(flight: Flight, prefix = ""): Takeaway["spots"] {
 }
 
 export function trackOf(flight: Flight, name: string): Takeaway["tracks"][number] {
-  return { name, member: flight.member, phases: flight.phases };
+  return { name, ...flight };
 }
 
 export function takeawayOf(title: string, provenance: Provenance, notes: string[]): Takeaway {

@@ -1,11 +1,12 @@
 import { spawnSync } from "node:child_process";
 import { describe, expect, test } from "vitest";
-import { type Format, type Takeaway, type TrackPoint, write } from "../src/export";
+import { type Format, type Takeaway, write } from "../src/export";
+import type { FlightPoint } from "../src/flight";
 
 // 2026-11-21 12:00 UTC, by `date -u -d 2026-11-21T12:00 +%s`.
 const NOON = 1795262400;
 
-const point = (minutes: number, lat: number, lon: number, alt: number, u = 10, v = -2.5): TrackPoint => ({
+const point = (minutes: number, lat: number, lon: number, alt: number, u = 10, v = -2.5): FlightPoint => ({
   time: NOON + minutes * 60,
   lat,
   lon,
