@@ -12,7 +12,7 @@ endif
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
-.PHONY: run page check-page setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
+.PHONY: run page check-page chromium setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
 
 run: setup
 	@$(MAKE) --no-print-directory page || echo "The API runs without the map page; / says how to get it."
@@ -52,7 +52,7 @@ elevation: setup setup-elevation
 	@test -n "$(TILES)" -a -n "$(TO)" || { echo 'make elevation needs TILES="..." and TO=file'; exit 2; }
 	@$(PY) -m scripts.build_elevation $(TILES) --output $(TO)
 
-test: setup-dev check check-page page
+test: setup-dev check check-page page chromium
 	$(PY) -m pytest -n 2 --dist worksteal
 
 check: setup-dev
@@ -67,6 +67,13 @@ check: setup-dev
 check-page: setup-dev
 	@$(VENV)/bin/flask --app app:create_app openapi -o www/openapi.json >/dev/null 2>&1
 	@$(PY) -m scripts.build_page check test
+
+# The tests of the page in a browser are skipped where this has none to offer.
+chromium:
+	@command -v chromium >/dev/null || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& echo "Installing Chromium for the tests of the page" && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+		|| echo "There is no Chromium: the tests of the page in a browser are skipped"
 
 bench: setup-dev page
 	@$(PY) -m bench

@@ -48,6 +48,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     target: "es2022",
     modulePreload: { polyfill: false },
+    rolldownOptions: { checks: { bundlerTimings: false } },
   },
   plugins: [preloadedMap(), compressed()],
   server: { proxy: { "^/(sim|api|login|logout|health|docs|static|openapi.json)": "http://127.0.0.1:8000" } },

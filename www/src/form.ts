@@ -72,6 +72,8 @@ export class PlanForm {
   readonly #coverNote = h("p", { class: "note" });
   readonly #groundNote = h("p", { class: "note" });
   #groundAsked = "";
+  /** Why the position of the user is not known, once it was asked for. */
+  #notLocated = "";
 
   constructor(root: HTMLElement, state: PlanState, map: MapView, units: Units) {
     this.#state = state;
@@ -149,10 +151,11 @@ export class PlanForm {
   /** Write the plan into the fields that nobody is typing in. */
   show(): void {
     const { plan } = this.#state;
-    if (document.activeElement !== this.#place && this.#place.getAttribute("aria-invalid") !== "true") {
+    if (document.activeElement !== this.#place && !this.#unreadable.has("lat")) {
       this.#place.value = formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal");
     }
     for (const [name, field] of this.#fields) {
+      if (name === "lat") continue;
       // What was typed stays with its reason until it is mended, or the plan changes elsewhere.
       if (this.#unreadable.has(name)) continue;
       const text = this.#textOf(name, plan);
@@ -181,8 +184,8 @@ export class PlanForm {
       if (radio) radio.checked = true;
     }
     if (changed.has("lat") || changed.has("lon")) {
-      this.#placeNote.textContent = "";
-      this.#place.setAttribute("aria-invalid", "false");
+      this.#unreadable.delete("lat");
+      this.#notLocated = "";
       this.#askGround();
     }
     this.show();
@@ -202,16 +205,18 @@ export class PlanForm {
     });
     this.#sites.addEventListener("change", () => this.#takeSite());
     this.#fillSites();
+    const root = h(
+      "div",
+      { class: "row" },
+      this.#place,
+      iconButton("locate", "Use my position", () => this.#locate()),
+      iconButton("launch", "Choose on the map", () => map.choose("launch")),
+    );
+    this.#fields.set("lat", { root, input: this.#place, note: this.#placeNote, usual: () => this.#notLocated });
     return section(
       "Launch place",
       h("label", { for: "place" }, "Coordinates"),
-      h(
-        "div",
-        { class: "row" },
-        this.#place,
-        iconButton("locate", "Use my position", () => this.#locate()),
-        iconButton("launch", "Choose on the map", () => map.choose("launch")),
-      ),
+      root,
       this.#placeNote,
       h(
         "div",
@@ -227,17 +232,18 @@ export class PlanForm {
 
   #takePlace(): void {
     const found = parseCoordinates(this.#place.value);
-    const bad = "error" in found;
-    this.#placeNote.textContent = bad ? found.error : "";
-    this.#placeNote.classList.toggle("bad", bad);
-    this.#place.setAttribute("aria-invalid", String(bad));
-    if (!bad) this.#state.change({ ...found, alt: null });
+    if ("error" in found) this.#unreadable.set("lat", found.error);
+    else {
+      this.#unreadable.delete("lat");
+      this.#state.change({ ...found, alt: null });
+    }
+    this.showProblems();
   }
 
   #locate(): void {
     const fail = (text: string) => {
-      this.#placeNote.textContent = text;
-      this.#placeNote.classList.add("bad");
+      this.#notLocated = text;
+      this.showProblems();
     };
     if (!navigator.geolocation) {
       fail(
@@ -373,7 +379,8 @@ export class PlanForm {
     const root = h("div", { class: "field moment" }, h("label", { for: id }, label), input, zone === "utc" && note);
     input.addEventListener("input", () => {
       const time = fromDateTimeInput(input.value, zone);
-      if (time === null) this.#unreadable.set(name, "Needs a date and a time");
+      // The first digit of a year that is being typed is a year, too.
+      if (time === null || time <= 0) this.#unreadable.set(name, "Needs a date and a time");
       else {
         this.#unreadable.delete(name);
         this.#state.change({ [name]: time });

@@ -55,7 +55,10 @@ let result: Result | null = null;
 
 function firstPlan(): Plan {
   const now = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
-  const plan: Plan = { ...DEFAULT_PLAN, ...remembered(), zone: [], target: null, time: now, ...link.plan };
+  // What a link leaves out is as usual, not as this browser had it the last time.
+  const isLinked = Object.keys(link.plan).length > 0;
+  const before = isLinked ? {} : { ...remembered(), zone: [], target: null };
+  const plan: Plan = { ...DEFAULT_PLAN, ...before, time: now, ...link.plan };
   if (!link.plan.sweepFrom) plan.sweepFrom = plan.time;
   if (!link.plan.sweepTo) plan.sweepTo = plan.sweepFrom + 24 * HOUR;
   return plan;

@@ -1,4 +1,5 @@
 // A plan as the part of a link after "#", for people to read and to send.
+import { usedFields } from "./checks";
 import { wrap } from "./geo";
 import { BALLOON_FIELDS, DEFAULT_PLAN, FIELDS, LAYERS, type NumberName, type Plan, type Position } from "./plan";
 
@@ -43,7 +44,7 @@ const TIMES = [
 /** A plan, and the cycle it was flown on, as the part of a link after "#". */
 export function encodePlan(plan: Plan, cycle: string | null): string {
   const parts: string[] = [];
-  const put = (key: string, value: string | null, usual?: string | null) => {
+  const put = (key: string, value: string | null, usual: string | null = null) => {
     if (value !== null && value !== usual) parts.push(`${key}=${value}`);
   };
   const { lat, lon } = plan;
@@ -52,8 +53,13 @@ export function encodePlan(plan: Plan, cycle: string | null): string {
   put("at", written(plan.time));
   put("profile", plan.profile);
   put("run", plan.mode);
-  for (const [name, key] of NUMBERS.slice(2)) put(key, decimal(plan[name]), decimal(DEFAULT_PLAN[name]));
-  for (const [name, key] of TIMES.slice(1)) put(key, written(plan[name]), written(DEFAULT_PLAN[name]));
+  // What is flown is written in full: a link outlives what is usual today.
+  const flown = new Set<NumberName>(usedFields(plan).filter((name) => name !== "coeff"));
+  for (const [name, key] of NUMBERS.slice(2)) {
+    put(key, decimal(plan[name]), flown.has(name) ? null : decimal(DEFAULT_PLAN[name]));
+  }
+  const isSweep = plan.mode === "sweep";
+  for (const [name, key] of TIMES.slice(1)) put(key, isSweep ? written(plan[name]) : null);
   put("target", plan.target && corner(plan.target));
   put("zone", plan.zone.map(corner).join("_"), "");
   put("hide", plan.hidden.join(), "");

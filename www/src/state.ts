@@ -1,5 +1,6 @@
 // The plan that the form and the map both change.
 
+import { wrap } from "./geo";
 import { DEFAULT_PLAN, type Plan } from "./plan";
 import { store, stored } from "./stored";
 
@@ -10,7 +11,7 @@ export class PlanState {
   readonly #listeners: Listener[] = [];
 
   constructor(plan: Plan) {
-    this.plan = plan;
+    this.plan = { ...plan, ...onOneWorld(plan) };
   }
 
   onChange(listener: Listener): void {
@@ -19,6 +20,7 @@ export class PlanState {
 
   change(part: Partial<Plan>): void {
     const changed = new Set<keyof Plan>();
+    part = { ...part, ...onOneWorld(part) };
     for (const name of Object.keys(part) as (keyof Plan)[]) {
       if (JSON.stringify(part[name]) !== JSON.stringify(this.plan[name])) changed.add(name);
     }
@@ -27,6 +29,15 @@ export class PlanState {
     remember(this.plan);
     for (const listener of this.#listeners) listener(changed);
   }
+}
+
+/** Longitudes are -180..180 from here on, whichever way they were given: what is drawn near them agrees. */
+function onOneWorld({ lon, target, zone }: Partial<Plan>): Partial<Plan> {
+  return {
+    ...(lon !== undefined && { lon: wrap(lon) }),
+    ...(target && { target: { ...target, lon: wrap(target.lon) } }),
+    ...(zone && { zone: zone.map((corner) => ({ ...corner, lon: wrap(corner.lon) })) }),
+  };
 }
 
 /** The plan that this browser had the last time. Times are left out: they have passed. */

@@ -57,8 +57,10 @@ function anyPlan(random: () => number): Plan {
 }
 
 describe("a link", () => {
-  test("reads as what it says, and holds only what is not usual", () => {
-    expect(encodePlan(PLAN, null)).toBe("lat=37.3553&lon=-121.8763&at=2026-11-21T12:00Z&profile=standard&run=single");
+  test("reads as what it says: all that is flown, and of the rest what is not usual", () => {
+    expect(encodePlan(PLAN, null)).toBe(
+      "lat=37.3553&lon=-121.8763&at=2026-11-21T12:00Z&profile=standard&run=single&asc=5&desc=5&burst=30000&member=0",
+    );
     const plan: Plan = {
       ...PLAN,
       alt: 24,
@@ -78,8 +80,8 @@ describe("a link", () => {
       hidden: ["paths", "heat"],
     };
     expect(encodePlan(plan, "2026112106")).toBe(
-      "lat=37.3553&lon=-121.8763&at=2026-11-21T12:00:30Z&profile=zpb&run=ensemble&alt=24&float=18000.5&hours=1.5&n=5" +
-        "&seed=9007199254740991&target=-0.0000001,10&zone=37.1,-121.5_37.2,-121_38,190&hide=paths,heat&cycle=2026112106",
+      "lat=37.3553&lon=-121.8763&at=2026-11-21T12:00:30Z&profile=zpb&run=ensemble&alt=24&asc=5&desc=5&float=18000.5" +
+        "&hours=1.5&n=5&seed=9007199254740991&target=-0.0000001,10&zone=37.1,-121.5_37.2,-121_38,190&hide=paths,heat&cycle=2026112106",
     );
   });
 
@@ -91,7 +93,8 @@ describe("a link", () => {
       const link = encodePlan(plan, cycle);
       const back = decodePlan(`#${link}`);
       expect(back.problems).toEqual([]);
-      expect({ ...DEFAULT_PLAN, ...back.plan }).toEqual(plan);
+      const { sweepFrom, sweepTo } = plan.mode === "sweep" ? plan : DEFAULT_PLAN;
+      expect({ ...DEFAULT_PLAN, ...back.plan }).toEqual({ ...plan, sweepFrom, sweepTo });
       expect(back.cycle).toBe(cycle);
       // As messengers send it on.
       expect(
