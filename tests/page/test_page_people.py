@@ -43,7 +43,7 @@ def test_no_state_of_the_page_shuts_anybody_out(visit: Open, service: Service, s
         one.open(at=start, run=mode, n=5, from_=start, to=start + 4 * 3600, every=60)
         one.has_result(title)
         if mode == "sweep":
-            one.page.get_by_role("button", name="Show the flight launched").first.click()
+            one.page.get_by_title("Show this flight").first.click()
             expect(one.page.locator(".landing-pin")).to_be_visible()
         wrong += is_for_all(one, mode)
     one.tab("Wind")

@@ -152,9 +152,17 @@ class TestTime:
         expect(one.page.locator("label[for=time-local]")).to_contain_text("Los Angeles")
         local.fill("2026-07-01T06:30")
         expect(utc).to_have_value("2026-07-01T13:30")
-        one.page.get_by_role("button", name="6 hours later").click()
+        one.page.get_by_role("button", name="+6 h").click()
         expect(utc).to_have_value("2026-07-01T19:30")
         expect(local).to_have_value("2026-07-01T12:30")
+
+    def test_a_year_is_typed_digit_by_digit(self, visit: Open) -> None:
+        one = visit().open(lat=40, lon=-100)
+        utc = one.page.locator("#time-utc")
+        utc.focus()
+        for key in ("Tab", "Tab", *"2027"):
+            one.page.keyboard.press(key)
+        expect(utc).to_have_value(re.compile("^2027-"))
 
     def test_now_is_the_present_minute(self, visit: Open) -> None:
         one = visit().open(at=one_day())

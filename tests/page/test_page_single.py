@@ -79,6 +79,16 @@ def test_pointing_at_the_path_tells_time_altitude_and_wind_and_moves_the_charts(
     expect(readouts.nth(1)).to_contain_text("m/s from")
 
 
+def test_the_cursor_names_the_pin_it_is_at(visit: Open) -> None:
+    one = visit().open()
+    one.fly()
+    for pin, name in ((".burst-pin", "Burst"), (".landing-pin", "Landing")):
+        one.page.mouse.move(*one.centre(pin))
+        cursor = one.page.locator(CURSOR)
+        expect(cursor).to_have_count(1)
+        expect(cursor).to_contain_text(re.compile(f"^{name}, "))
+
+
 def test_arrow_keys_in_a_chart_move_the_cursor_on_the_map(visit: Open) -> None:
     one = visit().open()
     one.fly()

@@ -117,6 +117,23 @@ def test_a_link_brings_the_whole_plan_to_another_browser_and_flies_it(visit: Ope
         expect(other.page.locator(f"#{name}")).to_have_value(value)
 
 
+def test_a_link_is_flown_as_it_says_where_another_plan_was_made(visit: Open, service: Service) -> None:
+    one = visit().open()
+    for name, value in {"asc": "8", "burst": "20000", "alt": "500"}.items():
+        one.page.locator(f"#{name}").fill(value)
+    one.choose("ensemble")
+    one.page.goto("about:blank")
+    one.open(lat=40, lon=-100, at=service.start, desc=7)
+    one.has_result("Landing")
+    asked = one.asked("/sim/singlezpb")[-1]
+    assert {name: float(asked[name]) for name in ("asc", "equil", "desc")} == {"asc": 5, "equil": 30000, "desc": 7}
+    assert float(asked["alt"]) <= 0
+    # Without a link the plan of the last time is there again.
+    one.page.goto("about:blank")
+    one.open()
+    expect(one.page.locator("#desc")).to_have_value("7")
+
+
 def test_what_a_link_holds_and_cannot_be_taken_is_said(visit: Open) -> None:
     one = visit().open(lat=95, lon=10, asc=6, run="dance")
     toasts = one.page.locator("#toasts")

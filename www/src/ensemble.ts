@@ -31,6 +31,8 @@ import { formatDistance, formatDuration, formatPercent, formatUtc, formatUtcShor
 
 // More would hide the heat map below them.
 const MANY_LANDINGS = 600;
+/** Across the landings, at which the four labels of contours are apart. */
+const LABELLED_PX = 160;
 const SHOWN = ["paths", "landings", "heat", "contours", "ellipse"] as const;
 
 interface Landing {
@@ -47,6 +49,8 @@ export class EnsembleResult implements Result {
   readonly mean: { lat: number; lon: number };
   readonly #layers = new Map<string, L.Layer>();
   readonly #paths = new Map<number, L.Polyline>();
+  #contourGroup = L.layerGroup();
+  #contourLabels = L.layerGroup();
   readonly #zoneNote = h("p", { class: "zone-share", role: "status" });
 
   constructor(
@@ -75,19 +79,22 @@ export class EnsembleResult implements Result {
     this.remove();
     this.#draw();
     this.#show();
+    this.stage.view.map.on("zoomend", this.#labelContours, this);
+    this.#labelContours();
     this.stage.chart(null, () => {});
     this.#writePanel();
     this.showZone();
   }
 
   remove(): void {
+    this.stage.view.map.off("zoomend", this.#labelContours, this);
     for (const layer of this.#layers.values()) layer.remove();
     this.#layers.clear();
     this.#paths.clear();
   }
 
   bounds(): L.LatLngBounds | null {
-    const bounds = L.latLngBounds(this.landings.map(latLng));
+    const bounds = this.#landingBounds();
     for (const flight of this.flights) for (const point of allPoints(flight)) bounds.extend(latLng(point));
     return bounds;
   }
@@ -198,6 +205,7 @@ export class EnsembleResult implements Result {
   #contours(): L.Layer {
     const { renderer } = this.stage.view;
     const group = L.layerGroup();
+    this.#contourLabels = L.layerGroup();
     const { features } = this.answer.landing.contours;
     for (const feature of features.toReversed()) {
       const { properties, geometry } = feature;
@@ -212,9 +220,25 @@ export class EnsembleResult implements Result {
       const place = extreme(lines.flat(), features.indexOf(feature));
       const text = `${Math.round(100 * properties.probability)} %`;
       const label = L.divIcon({ className: "contour-label", html: text, iconSize: [40, 14], iconAnchor: [20, 7] });
-      group.addLayer(L.marker(place, { icon: label, interactive: false, keyboard: false }));
+      this.#contourLabels.addLayer(L.marker(place, { icon: label, interactive: false, keyboard: false }));
     }
+    this.#contourGroup = group;
     return group;
+  }
+
+  /** Labels stand where the contours are large enough for them. */
+  #labelContours(): void {
+    const { map } = this.stage.view;
+    const bounds = this.#landingBounds();
+    const size = map
+      .latLngToLayerPoint(bounds.getSouthEast())
+      .distanceTo(map.latLngToLayerPoint(bounds.getNorthWest()));
+    if (size < LABELLED_PX) this.#contourGroup.removeLayer(this.#contourLabels);
+    else this.#contourGroup.addLayer(this.#contourLabels);
+  }
+
+  #landingBounds(): L.LatLngBounds {
+    return L.latLngBounds(this.landings.map(latLng));
   }
 
   #ellipses(): L.Layer {
@@ -259,6 +283,10 @@ export class EnsembleResult implements Result {
     }
   }
 
+  #closer(): void {
+    this.stage.view.map.fitBounds(this.#landingBounds().pad(0.1), { maxZoom: 13, animate: false });
+  }
+
   // The panel
 
   #writePanel(): void {
@@ -269,6 +297,7 @@ export class EnsembleResult implements Result {
       placeLinks({ lat: answer.landing.mean.lat, lon: answer.landing.mean.lon }),
       warnings(answer.warnings, demo) ?? "",
       definitions([...this.#numbers(stage.units)]),
+      h("button", { type: "button", class: "closer", onclick: () => this.#closer() }, "Zoom to the landings"),
       this.#zoneNote,
       layerBoxes(stage, SHOWN, () => this.#show()),
       this.#regions(),

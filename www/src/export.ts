@@ -212,12 +212,12 @@ function element(tag: string, ...children: string[]): string {
   return `<${tag}>${children.join("")}</${tag.split(" ")[0]}>`;
 }
 
-// In the order of KML, alpha first and red last.
+// The colours of the page, in the order of KML: alpha first and red last.
 const STYLES = {
-  ascent: "ff0055d5",
-  coast: "ff739e00",
-  descent: "ffb27200",
-  area: "ffa7799c",
+  ascent: "ffb27200",
+  coast: "ff0077b8",
+  descent: "ff0c41c2",
+  area: "ff77017a",
 };
 
 function kml(what: Takeaway): string {

@@ -4,16 +4,20 @@ import L from "leaflet";
 import { cssColour, phaseColour } from "./colours";
 import type { Flight, FlightPoint } from "./flight";
 import { type MapView, pin } from "./map";
-import { allPoints, at, marksOf, waypoints, windSpeed } from "./summary";
+import { allPoints, at, type Mark, marksOf, waypoints, windSpeed } from "./summary";
 import { formatAltitude, formatSpeed, formatUtcShort, type Units } from "./units";
 
 const NEAR_PX = matchMedia("(pointer: coarse)").matches ? 36 : 18;
+
+/** Half of a pin, and a little. */
+const PIN_PX = 12;
 
 export class FlightLayer {
   readonly #group = L.layerGroup();
   readonly #waypoints = L.layerGroup();
   readonly #cursor: L.CircleMarker;
   readonly #points: FlightPoint[];
+  readonly #marks: Mark[];
   readonly #listener: L.LeafletMouseEventHandlerFn;
 
   constructor(
@@ -23,6 +27,7 @@ export class FlightLayer {
     readonly onCursor: (time: number | null) => void,
   ) {
     this.#points = allPoints(flight);
+    this.#marks = marksOf(flight);
     const { renderer } = view;
     const casing = {
       renderer,
@@ -37,10 +42,11 @@ export class FlightLayer {
       const style = { renderer, color: phaseColour(phase.name), weight: 4, interactive: false, smoothFactor: 0.5 };
       this.#group.addLayer(L.polyline(phase.points.map(latLng), style));
     }
-    for (const { name, point } of marksOf(flight).slice(1)) {
+    for (const { name, point } of this.#marks.slice(1)) {
       const kind = name === "Landing" || name === "End" ? "landing-pin" : "burst-pin";
-      const marker = L.marker(latLng(point), { icon: pin(kind), alt: name, keyboard: false, zIndexOffset: 500 });
-      this.#group.addLayer(marker.bindTooltip(`${name} ${this.#text(point)}`, { direction: "top", offset: [0, -8] }));
+      // The cursor tells what it is at: a tooltip of its own would lie on top of the cursor's.
+      const quiet = { interactive: false, keyboard: false };
+      this.#group.addLayer(L.marker(latLng(point), { ...quiet, icon: pin(kind), zIndexOffset: 500 }));
     }
     for (const point of waypoints(flight)) {
       const style = {
@@ -50,10 +56,9 @@ export class FlightLayer {
         color: cssColour("--ink"),
         fillColor: cssColour("--paper"),
         fillOpacity: 1,
+        interactive: false,
       };
-      this.#waypoints.addLayer(
-        L.circleMarker(latLng(point), style).bindTooltip(this.#text(point), { direction: "top" }),
-      );
+      this.#waypoints.addLayer(L.circleMarker(latLng(point), style));
     }
     const style = {
       radius: 6,
@@ -99,7 +104,8 @@ export class FlightLayer {
 
   #text(point: FlightPoint): string {
     const wind = formatSpeed(windSpeed(point), this.units);
-    return `${formatUtcShort(point.time)} UTC<br>${formatAltitude(point.alt, this.units)}, wind ${wind}`;
+    const mark = this.#marks.find((one) => one.point.time === point.time);
+    return `${mark ? `${mark.name}, ` : ""}${formatUtcShort(point.time)} UTC<br>${formatAltitude(point.alt, this.units)}, wind ${wind}`;
   }
 
   #point(event: L.LeafletMouseEvent): void {
@@ -108,9 +114,11 @@ export class FlightLayer {
     this.onCursor(time);
   }
 
-  /** The time of the flight nearest to a place on the screen; null where it is not near. */
+  /** The time of the flight nearest to a place on the screen, of a mark on it; null where none is near. */
   #nearest(place: L.Point): number | null {
     const { map } = this.view;
+    const mark = this.#marks.find(({ point }) => map.latLngToContainerPoint(latLng(point)).distanceTo(place) < PIN_PX);
+    if (mark) return mark.point.time;
     let best = NEAR_PX ** 2;
     let found: number | null = null;
     let before: L.Point | null = null;

@@ -356,9 +356,9 @@ export class PlanForm {
 
   #later(hours: number): HTMLElement {
     const label = `${hours > 0 ? "+" : "−"}${Math.abs(hours)} h`;
-    const name = `${Math.abs(hours)} hours ${hours > 0 ? "later" : "earlier"}`;
+    const title = `${Math.abs(hours) === 1 ? "An hour" : `${Math.abs(hours)} hours`} ${hours > 0 ? "later" : "earlier"}`;
     const onclick = () => this.#setTime(this.#state.plan.time + hours * 3600);
-    return h("button", { type: "button", class: "quiet", "aria-label": name, onclick }, label);
+    return h("button", { type: "button", class: "quiet", title, onclick }, label);
   }
 
   /** Whole minutes are what the fields show, and what flies. */
@@ -450,7 +450,7 @@ export class PlanForm {
     this.#forget(["model", "perturbations", "seed", "sweepFrom", "sweepTo", "sweepMinutes"]);
     const fields: Record<Mode, () => HTMLElement[]> = {
       single: () => [this.#memberField()],
-      ensemble: () => [this.#numberField("perturbations"), this.#numberField("seed", "chosen by the service")],
+      ensemble: () => [this.#numberField("perturbations"), this.#numberField("seed", "any")],
       sweep: () => [
         this.#timeField("sweepFrom", "utc", "From, UTC"),
         this.#timeField("sweepTo", "utc", "To, UTC"),

@@ -50,6 +50,8 @@ export class MapView {
   #tool: Tool | null = null;
   /** Clicks without a tool set the launch. */
   #clickLaunches = true;
+  /** A launch was chosen: who did it once needs no hint. */
+  #isLaunched = false;
   #drawn: Position[] | null = null;
   #fitBounds: (() => L.LatLngBounds | null) | null = null;
 
@@ -88,10 +90,16 @@ export class MapView {
     this.#launch.on("dragend", () => this.#setLaunch(this.#launch.getLatLng()));
     this.#target = L.marker([0, 0], {
       icon: pin("target-pin"),
-      alt: "Distances are measured from here",
+      title: "Distances are measured from here",
       interactive: false,
+      keyboard: false,
     });
-    this.#wind = L.marker([0, 0], { icon: pin("wind-pin"), alt: "Wind is shown for here", interactive: false });
+    this.#wind = L.marker([0, 0], {
+      icon: pin("wind-pin"),
+      title: "Wind is shown for here",
+      interactive: false,
+      keyboard: false,
+    });
     this.#zone.addTo(this.map);
 
     this.map.on("click", (event) => this.#act(event.latlng));
@@ -206,6 +214,8 @@ export class MapView {
   #onPlan(changed: ReadonlySet<keyof Plan>): void {
     const { plan } = this.#state;
     if (changed.has("lat") || changed.has("lon")) {
+      this.#isLaunched = true;
+      this.#showHint();
       const before = this.#launch.getLatLng();
       const at = L.latLng(plan.lat, wrap(plan.lon));
       // Marker and results keep to the first copy of the world; who panned round it is taken back without a jump.
@@ -301,7 +311,7 @@ export class MapView {
       const count = this.#drawn?.length ?? 0;
       text = count < 3 ? "Click the corners of the landing zone" : "Click the first corner again to close the zone";
     } else if (this.#tool) text = TOOLS[this.#tool].hint;
-    else if (this.#clickLaunches) text = TOOLS.launch.hint;
+    else if (this.#clickLaunches && !this.#isLaunched) text = TOOLS.launch.hint;
     this.#hint.replaceChildren(text, ...this.#hintButtons());
     this.#hint.hidden = !text;
     this.#hint.classList.toggle("active", this.#tool !== null);

@@ -206,6 +206,12 @@ export function takeAway(takeaway: () => Takeaway, kinds: readonly What[]): HTML
   );
 }
 
+/** When the first flight is launched, as part of a file's name: 20261122T1200Z. */
+function launched({ tracks }: Takeaway): string {
+  const first = Math.min(...tracks.map((track) => track.phases[0]!.points[0]!.time));
+  return `${new Date(first * 1000).toISOString().slice(0, 16).replace(/[-:]/g, "")}Z`;
+}
+
 function download(all: Takeaway, what: What, format: Format): void {
   const part = {
     ...all,
@@ -216,7 +222,7 @@ function download(all: Takeaway, what: What, format: Format): void {
   const { text, type, extension } = write(part, format);
   const address = URL.createObjectURL(new Blob([text], { type }));
   const kind = what === "everything" ? "" : `-${what}`;
-  h("a", { href: address, download: `habsim-${all.cycle}${kind}.${extension}` }).click();
+  h("a", { href: address, download: `habsim-${launched(all)}-cycle-${all.cycle}${kind}.${extension}` }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 

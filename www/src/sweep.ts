@@ -189,7 +189,6 @@ export class SweepResult implements Result {
       .sort((a, b) => a.far - b.far);
     const body = rows.map(({ index, time, end, far, towards }) => {
       const chosen = this.#chosen === index;
-      const label = `Show the flight launched ${formatUtc(time)}`;
       return h(
         "tr",
         { class: chosen ? "chosen" : "" },
@@ -199,7 +198,12 @@ export class SweepResult implements Result {
           h("i", { class: "swatch", style: `background:${this.#colour(index)}` }),
           h(
             "button",
-            { type: "button", "aria-label": label, "aria-pressed": String(chosen), onclick: () => this.#choose(index) },
+            {
+              type: "button",
+              title: "Show this flight",
+              "aria-pressed": String(chosen),
+              onclick: () => this.#choose(index),
+            },
             formatUtcShort(time),
           ),
         ),
