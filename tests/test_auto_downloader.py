@@ -302,7 +302,7 @@ if __name__ == "__main__":
 
 
 def test_a_run_that_is_asked_to_stop_keeps_what_is_finished(server: NoaaServer, tmp_path: Path) -> None:
-    server.fault("silent", r"f006\.idx", times=100, seconds=2, ranges=False)
+    server.fault("silent", r"f006\.idx", times=100, seconds=8, ranges=False)
     words = ["--cycle", CYCLE, "--product", "full", "--members", "0", "--work", str(tmp_path / "work")]
     words += ["--store", str(tmp_path / "bucket")]
     process = subprocess.Popen(

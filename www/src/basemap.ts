@@ -5,6 +5,7 @@ import { feature, mesh } from "topojson-client";
 import type { GeometryCollection, GeometryObject, MultiPolygon, Polygon, Topology } from "topojson-specification";
 import fineUrl from "world-atlas/countries-10m.json?url";
 import coarseUrl from "world-atlas/countries-50m.json?url";
+import { DegreeLabels, multiples, spacing } from "./graticule";
 import type { Theme } from "./theme";
 
 export type BaseName = "builtin" | "streets" | "satellite" | "terrain";
@@ -48,7 +49,6 @@ const PALETTES = {
     coast: "#86a1b0",
     border: "#9a8f81",
     grid: "rgb(70 110 135 / 24%)",
-    degrees: "#557586",
     name: "#6b655b",
     halo: "rgb(245 242 234 / 80%)",
   },
@@ -58,7 +58,6 @@ const PALETTES = {
     coast: "#5a7686",
     border: "#727e85",
     grid: "rgb(150 190 215 / 17%)",
-    degrees: "#829cad",
     name: "#a6b1b6",
     halo: "rgb(39 50 58 / 80%)",
   },
@@ -72,8 +71,6 @@ const FRAME_BUDGET = 8;
 // ms of reading a file at once: more than a frame, as each pause costs some, and less than anybody feels.
 const READ_BUDGET = 25;
 const RETRY_AFTER = 20_000;
-/** Pixels: degree labels of lines beside a tile may reach this far into it. */
-const REACH = 60;
 const FONT = "system-ui, sans-serif";
 
 // Shapes
@@ -274,32 +271,6 @@ export function labelPlace(ring: Degrees[]): Omit<Place, "text"> {
   };
   const best = rows.reduce((best, _, i) => (score(i) > score(best) ? i : best), 0);
   return rows[best]!;
-}
-
-// Degree lines
-
-const SPACINGS = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
-
-/** Degrees between the lines of the graticule near a latitude: the least that leaves them 100 pixels apart. */
-export function spacing(zoom: number, lat = 0): number {
-  // In steps, so that lines do not get lost between one latitude and the next.
-  const stretch = Math.abs(lat) > 75 ? 4 : Math.abs(lat) > 60 ? 2 : 1;
-  const pixels = (TILE * 2 ** zoom * stretch) / 360;
-  return SPACINGS.findLast((step) => step * pixels >= 100) ?? SPACINGS[0]!;
-}
-
-/** Such as `37.5°N`, with as many decimals as the spacing needs; the longitude may be beyond 180. */
-export function degreeText(value: number, step: number, axis: "lat" | "lon"): string {
-  const turned = axis === "lon" ? ((((value + 180) % 360) + 360) % 360) - 180 : value;
-  const text = Math.abs(turned).toFixed(step >= 1 ? 0 : step >= 0.1 ? 1 : 2);
-  if (Number(text) === 0 || Number(text) === 180) return `${Number(text)}°`;
-  return `${text}°${axis === "lat" ? (turned > 0 ? "N" : "S") : turned > 0 ? "E" : "W"}`;
-}
-
-/** The multiples of `step` between two values. */
-function multiples(from: number, to: number, step: number): number[] {
-  const first = Math.ceil(from / step);
-  return Array.from({ length: Math.max(0, Math.floor(to / step) - first + 1) }, (_, i) => (first + i) * step);
 }
 
 /** The latitude of a Mercator unit. */
@@ -518,7 +489,7 @@ export class BuiltinMap extends L.GridLayer {
       ctx.fill("evenodd");
     }
     const names = this.namesNear(ctx, z, x * TILE, y * TILE);
-    this.paintGraticule(ctx, palette, z, corner, names);
+    this.paintGraticule(ctx, palette, z, corner);
     if (!world) return;
     ctx.lineJoin = "round";
     traceAll(world.borders);
@@ -539,7 +510,6 @@ export class BuiltinMap extends L.GridLayer {
     palette: (typeof PALETTES)[Theme],
     zoom: number,
     [x0, y0]: [number, number],
-    names: Label[],
   ): void {
     const scale = TILE * 2 ** zoom;
     const px = (lon: number) => (mercator([lon, 0])[0] - x0) * scale;
@@ -547,14 +517,13 @@ export class BuiltinMap extends L.GridLayer {
     // On whole pixels, and always on the east and south side, so that a line between two tiles is drawn by one of them.
     const sharp = (value: number) => Math.floor(value + 0.01) + 0.5;
     const step = spacing(zoom);
-    const reach = REACH / scale;
     const size = TILE / scale;
-    const longitudes = [(x0 - reach - 0.5) * 360, (x0 + size + reach - 0.5) * 360] as const;
+    const longitudes = [(x0 - 0.5) * 360, (x0 + size - 0.5) * 360] as const;
     const meridians = multiples(...longitudes, step);
-    const [south, north] = [latitude(y0 + size + reach), latitude(y0 - reach)];
+    const [south, north] = [latitude(y0 + size), latitude(y0)];
     const steps = [...new Set([spacing(zoom), spacing(zoom, 61), spacing(zoom, 76)])];
     const parallels = steps.flatMap((step) =>
-      multiples(south, north, step).flatMap((lat) => (spacing(zoom, lat) === step ? [{ lat, step }] : [])),
+      multiples(south, north, step).flatMap((lat) => (spacing(zoom, lat) === step ? [lat] : [])),
     );
 
     ctx.beginPath();
@@ -562,43 +531,16 @@ export class BuiltinMap extends L.GridLayer {
       ctx.moveTo(sharp(px(lon)), 0);
       ctx.lineTo(sharp(px(lon)), TILE);
     }
-    for (const { lat } of parallels) {
+    for (const lat of parallels) {
       ctx.moveTo(0, sharp(py(lat)));
       ctx.lineTo(TILE, sharp(py(lat)));
     }
     ctx.strokeStyle = palette.grid;
     ctx.lineWidth = 1;
     ctx.stroke();
-
-    // A label stands in the middle of every second gap, in the manner of a chessboard: some are in sight wherever the map is.
-    ctx.fillStyle = palette.degrees;
-    ctx.font = `10px ${FONT}`;
-    const odd = (value: number, step: number) => Math.round(value / step) & 1;
-    const write = (text: string, left: number, middle: number) => {
-      const halfWidth = ctx.measureText(text).width / 2;
-      const isFree = names.every(
-        (name) =>
-          Math.abs(name.x - left - halfWidth) > name.halfWidth + halfWidth + 3 ||
-          Math.abs(name.y - middle) > name.size / 2 + 6,
-      );
-      if (isFree) ctx.fillText(text, left, middle);
-    };
-    ctx.textAlign = "left";
-    ctx.textBaseline = "middle";
-    const columns = multiples(longitudes[0] - step, longitudes[1], step);
-    for (const { lat, step: own } of parallels) {
-      for (const lon of columns) {
-        if (odd(lon, step) === odd(lat, own)) write(degreeText(lat, own, "lat"), px(lon + step / 2) - 12, py(lat) - 7);
-      }
-    }
-    for (const lat of multiples(south - step, north, step)) {
-      for (const lon of meridians) {
-        if (odd(lon, step) === odd(lat, step)) write(degreeText(lon, step, "lon"), px(lon) + 4, py(lat + step / 2));
-      }
-    }
   }
 
-  /** The names that meet a tile or a degree label that meets it, in the tile's pixels. */
+  /** The names that meet a tile, in its pixels. */
   private namesNear(ctx: CanvasRenderingContext2D, zoom: number, left: number, top: number): Label[] {
     let labels = this.labels.get(zoom);
     if (!labels) {
@@ -606,7 +548,7 @@ export class BuiltinMap extends L.GridLayer {
       labels = placeNames(this.places, zoom, (text) => ctx.measureText(text).width / 10);
       this.labels.set(zoom, labels);
     }
-    const far = TILE / 2 + REACH;
+    const far = TILE / 2;
     return labels
       .flatMap((label) =>
         [-1, 0, 1].map((shift) => ({ ...label, x: label.x + shift * TILE * 2 ** zoom - left, y: label.y - top })),
@@ -633,6 +575,7 @@ export class BuiltinMap extends L.GridLayer {
 /** The base maps of a map, one shown at a time; below online tiles the built-in map stays, for those that do not come. */
 export class BaseMaps {
   private readonly builtin: BuiltinMap;
+  private readonly degrees: DegreeLabels;
   private online: L.TileLayer | undefined;
   private name: BaseName = "builtin";
 
@@ -641,6 +584,7 @@ export class BaseMaps {
     private readonly onProblem: (text: string) => void,
   ) {
     this.builtin = new BuiltinMap(onProblem).addTo(map);
+    this.degrees = new DegreeLabels(map);
     this.setTheme("light");
   }
 
@@ -651,6 +595,7 @@ export class BaseMaps {
   show(name: BaseName): void {
     if (name === this.name) return;
     this.name = name;
+    this.degrees.isShown = name === "builtin";
     this.online?.remove();
     this.online = name === "builtin" ? undefined : this.onlineLayer(name).addTo(this.map);
   }

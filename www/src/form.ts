@@ -116,7 +116,10 @@ export class PlanForm {
 
   focusFirst(problems: Problems): void {
     const order = [...this.#fields].filter(([name, field]) => problems[name] && field.root.isConnected);
-    order[0]?.[1].input.focus();
+    const input = order[0]?.[1].input;
+    input?.focus();
+    // What says the reason takes room below the form.
+    requestAnimationFrame(() => input?.scrollIntoView({ block: "center" }));
   }
 
   /** Show what the service refused, by the names of its parameters. */
@@ -427,7 +430,7 @@ export class PlanForm {
 
   #fillAltitude(): void {
     this.#forget(["alt"]);
-    this.#altitude.replaceChildren(this.#numberField("alt", "on the ground"));
+    this.#altitude.replaceChildren(this.#numberField("alt", "ground"));
   }
 
   #fillBalloon(): void {

@@ -2,23 +2,12 @@ import { readFileSync } from "node:fs";
 import { feature } from "topojson-client";
 import { describe, expect, test, vi } from "vitest";
 import type { Degrees, Line, View } from "../src/basemap";
+import { degreeText, spacing } from "../src/graticule";
 
 // Leaflet wants a browser as soon as it is imported; what is tested here does not need it.
 vi.mock("leaflet", () => ({ GridLayer: class {}, Layer: class {}, TileLayer: class {} }));
-const {
-  degreeText,
-  isSeam,
-  labelPlace,
-  latitude,
-  mercator,
-  placeNames,
-  spacing,
-  toLine,
-  trace,
-  unwrap,
-  unwrapRing,
-  withoutSeams,
-} = await import("../src/basemap");
+const { isSeam, labelPlace, latitude, mercator, placeNames, toLine, trace, unwrap, unwrapRing, withoutSeams } =
+  await import("../src/basemap");
 
 describe("projection", () => {
   test("the map's corners are the corners of the unit square", () => {
