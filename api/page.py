@@ -38,9 +38,10 @@ def home() -> Response | str:
 
 @pages.get("/page/<path:name>")
 def page_file(name: str) -> Response:
-    """A script, style or map of the page; its name has a hash of its content."""
+    """A script, style or map of the page; under `assets/` its name has a hash of its content."""
     response = _file(name)
-    response.headers["Cache-Control"] = f"private, max-age={_FOR_EVER_SECONDS}, immutable"
+    kept = f"private, max-age={_FOR_EVER_SECONDS}, immutable" if name.startswith("assets/") else "no-cache"
+    response.headers["Cache-Control"] = kept
     return response
 
 

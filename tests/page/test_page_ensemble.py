@@ -50,7 +50,7 @@ def test_an_ensemble_is_flown_drawn_and_told(visit: Open, screen: Screen) -> Non
     mean = answer["landing"]["mean"]
     assert one.landing_place() == pytest.approx((mean["lat"], mean["lon"]), abs=1e-5)
     expect(value(one, "Over water")).to_have_text(percent(answer["landing"]["over_water"]))
-    expect(value(one, "Landings")).to_contain_text("63 of 21 members")
+    expect(value(one, "Landings")).to_have_text("63 (21 members × 3)")
     one.page.get_by_text("The 21 members").click()
     rows = one.page.locator("#result details tbody tr")
     expect(rows).to_have_count(21)
@@ -108,7 +108,7 @@ def test_layers_are_taken_off_and_put_back(visit: Open, screen: Screen) -> None:
         box = one.page.locator("#result").get_by_label(layer)
         box.uncheck()
         one.wait(partial(has_changed, one.painted, before), f"{layer} to go")
-    for layer, mark in (("Contours", ".contour-label"), ("Mean and ellipses", ".mean-pin")):
+    for layer, mark in (("Contours", ".contour-label"), ("Mean, 50 and 90 % ellipses", ".mean-pin")):
         box = one.page.locator("#result").get_by_label(layer)
         box.uncheck()
         expect(one.page.locator(mark)).to_have_count(0)
@@ -122,10 +122,11 @@ def test_a_zone_drawn_by_clicks_gives_the_share_of_landings_in_it(visit: Open, s
     one = visit(screen).open()
     fly(one, copies=5)
     answer = flown(one)
+    one.page.get_by_role("button", name="Zoom to the landings").click()
     there = map_of(one, answer)
     x, y = one.centre(".mean-pin")
     # A triangle that leaves some landings out.
-    reach = 25 if screen.touch else 90
+    reach = 60 if screen.touch else 90
     corners = [(x - reach, y - 2), (x + reach, y - 4), (x, y + reach)]
     one.page.get_by_role("button", name="Draw a zone").click()
     for corner in corners:
@@ -189,7 +190,7 @@ def test_perturbations_outside_1_to_100_are_refused_unsent(visit: Open, copies: 
     note = one.page.locator("#perturbations-note")
     expect(note).to_contain_text("whole number" if "." in copies else "it must be 1 to 100")
     field.press("Enter")
-    expect(one.page.locator("#run-problem")).to_contain_text("Perturbations of each member is")
+    expect(one.page.locator("#run-problem")).to_contain_text("Perturbations is")
     assert one.asked("/sim/spaceshot") == []
 
 
@@ -218,9 +219,62 @@ def test_the_page_stays_in_hand_while_an_ensemble_runs_and_cancel_ends_it(visit:
     one.has_result(TITLE)
 
 
+def test_a_result_of_a_plan_that_has_changed_under_way_says_so(visit: Open) -> None:
+    one = visit().open()
+    held = one.hold("/sim/spaceshot")
+    one.choose("ensemble")
+    one.page.locator("#perturbations").fill("2")
+    one.page.locator("#fly").click()
+    expect(one.page.get_by_role("button", name="Cancel", exact=True)).to_be_visible()
+    one.page.locator("#place").fill("45, -100")
+    one.page.locator("#place").press("Enter")
+    held.release()
+    # Who types goes on typing.
+    expect(one.page.get_by_text("The result has come").first).to_be_visible()
+    expect(one.page.locator("#place")).to_be_focused()
+    one.tab("Result")
+    one.has_result(TITLE)
+    stale = one.page.locator("#stale")
+    expect(stale).to_be_visible()
+    # Whatever is drawn anew.
+    one.page.get_by_role("button", name="Use the dark theme").click()
+    expect(stale).to_be_visible()
+    stale.get_by_role("button", name="Fly again").click()
+    expect(stale).to_be_hidden()
+    assert [asked["lat"] for asked in one.asked("/sim/spaceshot")] == ["37.3553", "45"]
+
+
+def test_choosing_another_run_does_not_stop_the_one_under_way(visit: Open) -> None:
+    one = visit().open()
+    one.fly()
+    one.tab("Plan")
+    held = one.hold("/sim/spaceshot")
+    one.choose("ensemble")
+    one.page.locator("#fly").click()
+    cancel = one.page.get_by_role("button", name="Cancel", exact=True)
+    expect(cancel).to_be_visible()
+    one.choose("single")
+    one.page.wait_for_timeout(400)
+    expect(cancel).to_be_visible()
+    held.release()
+    expect(one.page.get_by_text("The result has come").first).to_be_visible()
+    one.tab("Result")
+    one.has_result(TITLE)
+
+
+def test_floating_flights_end_and_do_not_land(visit: Open) -> None:
+    one = visit().open()
+    one.choose("float")
+    one.choose("ensemble")
+    one.page.locator("#perturbations").fill("1")
+    one.fly("Mean end of the flight")
+    expect(one.page.locator("#result dl")).not_to_contain_text("land")
+    expect(one.page.locator("#announcer")).to_contain_text("42 ends of 21 members")
+
+
 def test_a_member_that_cannot_be_flown_is_named(visit: Open, worn: Service) -> None:
     one = visit(at=worn).open()
     fly(one)
     assert [failed["model_id"] for failed in flown(one)["failed_members"]] == [2]
     expect(value(one, "Left out")).to_have_text("member 2")
-    expect(value(one, "Landings")).to_contain_text("9 of 3 members")
+    expect(value(one, "Landings")).to_have_text("9 (3 members × 3)")

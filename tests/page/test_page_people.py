@@ -86,6 +86,7 @@ def test_all_of_the_page_is_reached_and_flown_with_the_keyboard(visit: Open) -> 
     assert {"profile-standard", "mode-single"} <= set(passed)
     keys.press("Enter")
     one.has_result("Landing")
+    expect(one.page.locator("#fly")).to_be_focused()
     # Tabs are walked through with the arrow keys.
     one.page.get_by_role("tab", name="Result").focus()
     keys.press("ArrowRight")
@@ -124,6 +125,18 @@ def test_the_skip_link_leads_to_the_plan(visit: Open) -> None:
     one.fly()
 
 
+def test_the_focus_stays_at_the_button_that_runs_and_stops(visit: Open) -> None:
+    one = visit().open()
+    one.choose("ensemble")
+    held = one.hold("/sim/spaceshot")
+    one.page.locator("#fly").focus()
+    one.page.keyboard.press("Enter")
+    expect(one.page.get_by_role("button", name="Cancel", exact=True)).to_be_focused()
+    held.release()
+    one.has_result("Mean landing")
+    expect(one.page.locator("#fly")).to_be_focused()
+
+
 def test_what_happened_is_said_to_screen_readers(visit: Open) -> None:
     one = visit().open()
     one.fly()
@@ -134,6 +147,18 @@ def test_what_happened_is_said_to_screen_readers(visit: Open) -> None:
     one.page.locator("#perturbations").fill("1")
     one.fly("Mean landing")
     expect(said).to_contain_text("42 landings of 21 members")
+
+
+def test_a_phone_on_its_side_shows_map_and_form_beside_each_other(visit: Open, service: Service) -> None:
+    one = visit(Screen("side", 844, 390, touch=True)).open(at=service.start, run="ensemble", n=2)
+    one.has_result(MODES["ensemble"])
+    one.keep("ensemble")
+    box = one.page.locator(".pages").bounding_box()
+    assert box is not None and box["height"] > 150
+    tools = one.page.get_by_role("toolbar", name="Map tools").get_by_role("button")
+    for tool in tools.all():
+        # Nothing lies over it.
+        tool.click(trial=True)
 
 
 @pytest.mark.parametrize("width", [320, 360, 2560])

@@ -97,6 +97,64 @@ class TestPlace:
         expect(field).to_have_attribute("aria-invalid", "false")
         one.fly()
 
+    def test_a_double_click_zooms_and_moves_nothing(self, visit: Open) -> None:
+        one = visit().open(lat=45.1234567, lon=-100, alt=1500)
+        x, y = one.centre(".launch-pin")
+        before = one.page.locator(".leaflet-control-scale-line").first.inner_text()
+        one.page.mouse.dblclick(x + 100, y - 80)
+        expect(one.page.locator(".leaflet-control-scale-line").first).not_to_have_text(before)
+        one.page.wait_for_timeout(600)
+        expect(one.page.locator("#place")).to_have_value("45.12346, -100.00000")
+        expect(one.page.locator("#alt")).to_have_value("1500")
+        # Nor does Enter in coordinates that nobody has changed.
+        one.page.locator("#place").press("Enter")
+        expect(one.page.locator("#alt")).to_have_value("1500")
+
+    def test_below_the_sea_the_flight_is_said_to_start_at_its_level(self, visit: Open) -> None:
+        one = visit().open(lat=31.5, lon=35.47)
+        ground = one.service.ask("/sim/elev", lat=31.5, lon=35.47)["elevation"]
+        assert ground < -300
+        expect(one.page.get_by_text("The ground is at")).to_have_text(
+            f"The ground is at {round(ground)} m; the flight starts {round(-ground)} m above it"
+        )
+
+    def test_a_site_is_chosen_no_more_when_the_launch_has_moved(self, visit: Open) -> None:
+        one = visit().open()
+        one.page.get_by_role("button", name="Save", exact=True).click()
+        one.page.get_by_role("dialog").get_by_role("textbox").fill("Home")
+        one.page.get_by_role("dialog").get_by_role("button", name="Save").click()
+        expect(one.page.locator("#sites")).to_have_value("0")
+        one.page.locator("#place").fill("40, -100")
+        one.page.locator("#place").press("Enter")
+        expect(one.page.locator("#sites")).to_have_value("")
+        one.page.locator("#sites").select_option("Home")
+        expect(one.page.locator("#place")).to_have_value("37.35530, -121.87630")
+
+    def test_ground_that_is_not_known_is_said(self, visit: Open) -> None:
+        one = visit().open(lat=39.7, lon=-105)
+        note = one.page.get_by_text(re.compile("The ground"))
+        expect(note).to_contain_text("The ground is at")
+        one.page.route("**/sim/elev*", lambda route: route.abort())
+        one.expect_fault("ERR_FAILED")
+        one.page.locator("#place").fill("40, -100")
+        one.page.locator("#place").press("Enter")
+        expect(note).to_have_text("The ground there is not known now")
+
+    @pytest.mark.parametrize(
+        "kept",
+        [
+            {"plan": '{"profile":"x"}', "sites": "{}", "units": '"furlong"', "theme": "7", "base": '"toString"'},
+            {"plan": '"profile=x&asc=nan&run=7"', "sites": "[null]", "units": "null", "base": "[]"},
+            {"plan": "null", "sites": '[{"name":1}]', "units": "{", "theme": "", "base": '"none"'},
+        ],
+    )
+    def test_what_another_version_of_the_page_has_kept_does_no_harm(self, visit: Open, kept: dict[str, str]) -> None:
+        one = visit().open()
+        one.page.evaluate("(kept) => { for (const k in kept) localStorage.setItem('habsim.' + k, kept[k]); }", kept)
+        one.page.reload()
+        expect(one.page.locator("#service-text")).to_have_text("Demo winds")
+        one.fly()
+
     def test_the_position_of_the_device_is_used(self, visit: Open) -> None:
         one = visit(
             PHONE, permissions=["geolocation"], geolocation={"latitude": VIENNA[0], "longitude": VIENNA[1]}
@@ -191,6 +249,18 @@ def one_day() -> str:
 
 
 class TestBalloon:
+    @pytest.mark.parametrize(
+        ("text", "sent"),
+        [("30,500", 30500), ("25 500", 25500), ("28.000", 28000), ("30500.75", 30500.75), ("21000 m", 21000)],
+    )
+    def test_thousands_may_be_set_apart(self, visit: Open, text: str, sent: float) -> None:
+        one = visit().open(lat=40, lon=-40)
+        one.page.locator("#burst").fill("")
+        one.page.locator("#burst").press_sequentially(text)
+        expect(one.page.locator("#burst")).to_have_value(text)
+        one.fly()
+        assert float(one.asked("/sim/singlezpb")[-1]["equil"]) == sent
+
     @both_screens
     def test_each_profile_shows_its_fields_only(self, visit: Open, screen: Screen) -> None:
         one = visit(screen).open()

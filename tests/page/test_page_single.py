@@ -42,7 +42,7 @@ def test_the_flight_is_drawn_and_its_summary_is_what_the_service_answers(visit: 
         for term in ("Duration", "Lands", "Highest")
     }
     expect(shown["Duration"]).to_have_text(duration(points[-1][0] - points[0][0]))
-    lands = datetime.fromtimestamp(points[-1][0], UTC)
+    lands = datetime.fromtimestamp(points[-1][0] + 30, UTC)
     expect(shown["Lands"]).to_contain_text(f"{lands:%Y-%m-%d %H:%M} UTC")
     expect(shown["Highest"]).to_have_text("30,000 m")
     assert one.painted() != bare
@@ -97,7 +97,7 @@ def test_arrow_keys_in_a_chart_move_the_cursor_on_the_map(visit: Open) -> None:
     cursor = one.page.locator(CURSOR)
     for index in range(4):
         one.page.keyboard.press("ArrowRight")
-        moment = datetime.fromtimestamp(points[index][0], UTC)
+        moment = datetime.fromtimestamp(points[index][0] + 30, UTC)
         expect(cursor).to_contain_text(f"{moment.day} {moment:%b %H:%M} UTC")
         expect(cursor).to_contain_text(f"{round(points[index][3]):,} m")
     one.page.keyboard.press("Escape")
@@ -144,6 +144,24 @@ def test_the_flight_follows_the_plan_without_a_click(visit: Open) -> None:
     assert float(asked["asc"]) == 7
     assert one.landing_place() == pytest.approx(tuple(points[-1][1:3]), abs=1e-5)
     expect(one.page.get_by_role("tab", name="Plan")).to_have_attribute("aria-selected", "true")
+
+
+def test_everything_is_shown_again_after_the_flight_has_followed_the_plan(visit: Open) -> None:
+    one = visit().open()
+    one.choose("zpb")
+    one.page.locator("#floatHours").fill("20")
+    one.fly()
+    one.tab("Plan")
+    code = one.page.locator("#result .place code")
+    before = code.inner_text()
+    one.page.locator("#asc").fill("6")
+    expect(code).not_to_have_text(before)
+    one.use("Show everything")
+    box = one.page.locator("#map").bounding_box()
+    assert box is not None
+    for pin in (".launch-pin", ".landing-pin"):
+        x, y = one.centre(pin)
+        assert box["x"] < x < box["x"] + box["width"] and box["y"] < y < box["y"] + box["height"]
 
 
 def test_a_float_has_an_end_instead_of_a_landing(visit: Open) -> None:

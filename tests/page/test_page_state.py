@@ -124,6 +124,31 @@ def test_a_progress_stream_that_is_cut_is_taken_up_again(visit: Open) -> None:
     one.has_result(TITLE)
 
 
+def test_winds_that_are_loaded_and_a_stream_that_is_refused_first(visit: Open) -> None:
+    one = visit().open()
+    one.expect_fault("status of 503")
+    event = {"status": "loading", "completed": 0, "total": 441, "percentage": 0, "bytes_loaded": 2_500_000}
+    streams: list[str] = []
+
+    def refuse_the_first(route: Route) -> None:
+        streams.append(route.request.url)
+        if len(streams) == 1:
+            route.fulfill(status=503, body="")
+        else:
+            body = f"retry: 60000\n\nid: 5\ndata: {json.dumps({**event, 'bytes_total': 10_000_000})}\n\n"
+            route.fulfill(content_type="text/event-stream", body=body)
+
+    one.page.route("**/sim/progress-stream*", refuse_the_first)
+    held = one.hold("/sim/spaceshot")
+    one.choose("ensemble")
+    one.page.locator("#fly").click()
+    expect(one.page.locator(".progress-text")).to_have_text("Loading winds, 2.5 MB of 10.0 MB")
+    expect(one.page.locator("#announcer")).to_contain_text("Loading winds")
+    expect(one.page.get_by_role("progressbar")).to_have_attribute("value", "25")
+    held.release()
+    one.has_result(TITLE)
+
+
 def test_an_answer_that_is_lost_on_the_way_is_asked_for_again(visit: Open, line: Proxy) -> None:
     one = visit(address=through(line))
     one.expect_fault(UNREACHABLE)
@@ -176,6 +201,45 @@ def locked_start() -> int:
     return round(time.time() / 3600 + 24) * 3600
 
 
+LOOK_AGAIN = "() => document.dispatchEvent(new Event('visibilitychange'))"
+
+
+def test_looking_at_the_service_again_changes_nothing_under_the_hands(visit: Open) -> None:
+    one = visit().open()
+    one.choose("ensemble")
+    field = one.page.locator("#perturbations")
+    field.fill("100000")
+    one.page.locator("#time-utc").fill("2031-01-01T00:00")
+    field.focus()
+    looks = len(one.asked("/sim/status"))
+    one.page.evaluate(LOOK_AGAIN)
+    one.wait(lambda: len(one.asked("/sim/status")) > looks, "another look")
+    one.page.wait_for_timeout(200)
+    expect(field).to_be_focused()
+    expect(field).to_have_value("100000")
+    expect(one.page.locator("#perturbations-note")).to_contain_text("it must be 1 to 100")
+    expect(one.page.locator("#time-utc")).to_have_value("2031-01-01T00:00")
+
+
+def test_a_link_that_is_opened_while_the_server_is_away_is_flown_when_it_is_back(visit: Open) -> None:
+    one = visit()
+    one.expect_fault("ERR_FAILED")
+    away = True
+
+    def fail_while_away(route: Route) -> None:
+        if away:
+            route.abort()
+        else:
+            route.continue_()
+
+    one.page.route("**/sim/**", fail_while_away)
+    one.page.goto(f"{one.address}/{plan_hash(lat=45.5, lon=-100.25, at=locked_start(), run='single')}")
+    expect(one.page.locator("#service-text")).to_have_text("Server away")
+    away = False
+    one.has_result("Landing")
+    assert one.asked("/sim/singlezpb")[-1]["lat"] == "45.5"
+
+
 def test_online_maps_that_cannot_be_reached_leave_the_built_in_map_and_say_so(visit: Open) -> None:
     one = visit()
     one.context.route(re.compile(r"^https://"), lambda route: route.abort())
@@ -193,8 +257,9 @@ def test_online_maps_that_cannot_be_reached_leave_the_built_in_map_and_say_so(vi
 
 
 def built_in_is_painted(one: Visit) -> bool:
-    painted: bool = one.page.evaluate(
-        """() => [...document.querySelectorAll('.leaflet-tile-pane canvas')]
-        .some((tile) => tile.getContext('2d').getImageData(128, 128, 1, 1).data[3] === 255)"""
+    """Whether land and sea are there: the map is open at a coast."""
+    colours: int = one.page.evaluate(
+        """() => new Set([...document.querySelectorAll('.leaflet-tile-pane canvas')].flatMap((tile) =>
+        [32, 96, 160, 224].map((x) => String(tile.getContext('2d').getImageData(x, 100, 1, 1).data)))).size"""
     )
-    return painted
+    return colours > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from itertools import chain, pairwise
 from urllib.parse import urlencode
 
@@ -84,6 +85,9 @@ def test_a_launch_of_the_table_shows_its_flight(visit: Open, service: Service, s
     expect(one.page.locator(".landing-pin")).to_be_visible()
     expect(one.page.locator("#result").get_by_role("heading", name="Landing", exact=True)).to_be_visible()
     expect(one.page.locator(".chart-readout").first).to_contain_text("Highest 30,000 m")
+    # What belongs to every result is still there.
+    for button in ("#share", "#print"):
+        expect(one.page.locator(button)).to_be_visible()
     third = sorted(distances(one, PLACE).items(), key=lambda item: item[1])[2][0]
     asked = next(asked for asked in one.asked("/sim/singlezpb") if int(asked["timestamp"]) == third)
     *_, last = chain.from_iterable(service.ask(f"/sim/singlezpb?{urlencode(asked)}"))
@@ -94,8 +98,6 @@ def test_too_many_launches_are_refused_unsent(visit: Open, service: Service) -> 
     start = service.start
     one = visit().open()
     one.choose("sweep")
-    from datetime import UTC, datetime
-
     for field, moment in (("sweepFrom", start), ("sweepTo", start + 24 * 3600)):
         one.page.locator(f"#{field}").fill(f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%dT%H:%M}")
     one.page.locator("#sweepMinutes").fill("1")
@@ -106,7 +108,51 @@ def test_too_many_launches_are_refused_unsent(visit: Open, service: Service) -> 
     assert one.asked("/sim/singlezpb") == []
 
 
+def test_a_point_beside_a_landing_is_chosen_and_its_flight_is_not(visit: Open, service: Service) -> None:
+    one = visit()
+    swept(one, service)
+    one.page.get_by_title("Show this flight").first.click()
+    x, y = one.centre(".landing-pin")
+    one.page.get_by_title("Show this flight").first.click()
+    expect(one.page.locator(".landing-pin")).to_have_count(0)
+    one.use("Show everything")
+    one.page.get_by_title("Show this flight").first.click()
+    x, y = one.centre(".landing-pin")
+    one.page.get_by_role("button", name="Choose a point", exact=True).click()
+    # The tip of the pin is 11 px below its middle's anchor, on the landing's dot.
+    one.press(x + 6, y + 4)
+    expect(one.page.get_by_text("Distances are from your point")).to_be_visible()
+    expect(one.page.locator(".landing-pin")).to_be_visible()
+
+
+def test_launch_times_begin_at_the_launch_time_and_one_of_them_becomes_it(visit: Open, service: Service) -> None:
+    one = visit().open(lat=PLACE[0], lon=PLACE[1])
+    start = datetime.fromtimestamp(service.start, UTC)
+    one.page.locator("#time-utc").fill(f"{start:%Y-%m-%dT%H:%M}")
+    one.choose("sweep")
+    expect(one.page.locator("#sweepFrom")).to_have_value(f"{start:%Y-%m-%dT%H:%M}")
+    one.page.locator("#sweepMinutes").fill("360")
+    one.fly("5 launch times")
+    one.page.get_by_title("Show this flight").nth(3).click()
+    title = one.page.locator("#result h2").nth(1).inner_text()
+    one.page.get_by_role("button", name="Use this launch time").click()
+    one.tab("Plan")
+    chosen = datetime.strptime(title, "Launch %Y-%m-%d %H:%M UTC")
+    expect(one.page.locator("#time-utc")).to_have_value(f"{chosen:%Y-%m-%dT%H:%M}")
+
+
 class TestWind:
+    def test_at_the_launch_is_where_the_launch_is_now(self, visit: Open) -> None:
+        one = visit().open()
+        for place in ("40, -100", "41, -101"):
+            one.tab("Plan")
+            one.page.locator("#place").fill(place)
+            one.page.locator("#place").press("Enter")
+            one.tab("Wind")
+            one.page.get_by_role("button", name="At the launch").click()
+            lat, lon = place.split(", ")
+            expect(one.page.get_by_role("heading", name=f"Wind at {lat}.00000, {lon}.00000")).to_be_visible()
+
     @both_screens
     def test_the_wind_at_a_point_is_that_of_the_service(self, visit: Open, screen: Screen) -> None:
         one = visit(screen).open()

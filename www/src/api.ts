@@ -50,6 +50,7 @@ export async function ask<T>(
       headers: { Accept: "application/json" },
     });
     text = await response.text();
+    performance.mark("habsim:answered");
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new UnreachableError("The server cannot be reached");
@@ -78,7 +79,7 @@ function refusal(response: Response, body: unknown): ApiError {
   };
   const seconds = Number(response.headers.get("Retry-After") ?? Number.NaN);
   return new ApiError(
-    error ?? `The server answered ${response.status} ${response.statusText}`,
+    error ?? `What answered (${response.status}) is no HABSIM service; a proxy or a sign-in page may be in between`,
     response.status,
     details?.parameters ?? {},
     Number.isFinite(seconds) ? seconds : null,
@@ -90,6 +91,7 @@ function signIn(): void {
   location.assign(`/login?next=/${location.hash}`);
 }
 
+const FOLLOW_AGAIN_MS = 2000;
 const RETRY_MS = [500, 1000, 2000, 3000, 5000];
 
 /**
@@ -157,10 +159,13 @@ export async function single(
   plan: Plan,
   time: number,
   signal: AbortSignal,
+  cycle?: string,
 ): Promise<{ flight: Flight; provenance: Provenance }> {
-  const parameters = { ...launchParameters(plan, time), model: String(plan.model) };
+  const parameters = { ...launchParameters(plan, time), model: String(plan.model), ...(cycle && { cycle }) };
   const { body, provenance } = await ask<FlightAnswer>("/sim/singlezpb", parameters, signal);
-  return { flight: flightOf(body, plan.model, plan.lon), provenance: provenance! };
+  if (!provenance)
+    throw new ApiError("The answer does not say which winds it is from (X-HABSIM-Provenance)", 200, {}, null);
+  return { flight: flightOf(body, plan.model, plan.lon), provenance };
 }
 
 /** Parameters of an ensemble, with an id for its progress stream. */
@@ -190,9 +195,23 @@ export function flightOf(answer: FlightAnswer, member: number, near: number): Fl
   return { member, phases: phases.filter((phase) => phase.points.length) };
 }
 
-/** Follows a run until it ends or `close` is called. The browser connects again by itself. */
+/** Follows a run until `close` is called. */
 export function follow(requestId: string, onProgress: (progress: Progress) => void): { close: () => void } {
-  const source = new EventSource(`/sim/progress-stream?request_id=${requestId}`);
-  source.onmessage = (event: MessageEvent<string>) => onProgress(JSON.parse(event.data) as Progress);
-  return source;
+  let source: EventSource;
+  let timer = 0;
+  const open = () => {
+    source = new EventSource(`/sim/progress-stream?request_id=${requestId}`);
+    source.onmessage = (event: MessageEvent<string>) => onProgress(JSON.parse(event.data) as Progress);
+    source.onerror = () => {
+      // The browser connects again by itself after a cut, but not after an answer that is no stream.
+      if (source.readyState === EventSource.CLOSED) timer = window.setTimeout(open, FOLLOW_AGAIN_MS);
+    };
+  };
+  open();
+  return {
+    close: () => {
+      clearTimeout(timer);
+      source.close();
+    },
+  };
 }

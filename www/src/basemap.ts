@@ -588,10 +588,6 @@ export class BaseMaps {
     this.setTheme("light");
   }
 
-  get shown(): BaseName {
-    return this.name;
-  }
-
   show(name: BaseName): void {
     if (name === this.name) return;
     this.name = name;

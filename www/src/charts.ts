@@ -3,7 +3,7 @@
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import "./charts.css";
-import { h } from "./dom";
+import { announce, h } from "./dom";
 import type { Flight, FlightPoint, PhaseName } from "./flight";
 import { onTheme } from "./theme";
 import {
@@ -282,6 +282,8 @@ class LinkedCharts {
     if (index === undefined) return;
     event.preventDefault();
     this.move(index);
+    const frame = this.frames.find(({ host }) => host === event.currentTarget);
+    if (frame && index !== null) announce(frame.readout.textContent);
   }
 
   private resize(): void {
@@ -307,7 +309,7 @@ class LinkedCharts {
     const inColour = (name: string) => () => this.colour(name);
     const axisStyle: uPlot.Axis = {
       stroke: inColour("--quiet"),
-      font: `12px ${getComputedStyle(host).fontFamily}`,
+      font: `12px ${getComputedStyle(document.body).fontFamily}`,
       grid: { stroke: inColour("--line"), width: 1 },
       ticks: { show: false },
       gap: 6,

@@ -26,6 +26,13 @@ export function usedFields(plan: Plan): NumberName[] {
   return ["lat", "lon", "alt", ...BALLOON_FIELDS[plan.profile], "coeff", ...modes[plan.mode]];
 }
 
+/** Whether two plans are flown alike: what is drawn of them may differ. */
+export function flownAlike(a: Plan, b: Plan): boolean {
+  const times: (keyof Plan)[] = a.mode === "sweep" ? ["sweepFrom", "sweepTo"] : ["time"];
+  const names: (keyof Plan)[] = ["mode", "profile", ...usedFields(a), ...times];
+  return names.every((name) => a[name] === b[name]);
+}
+
 /** Why `value` cannot be `name`, with the value and the limits as they are shown; null where it can. */
 export function outOfRange(name: NumberName, value: number, units: Units): string | null {
   const { label, quantity, min, max, whole } = FIELDS[name];

@@ -44,6 +44,7 @@ interface Landing {
 }
 
 export class EnsembleResult implements Result {
+  readonly provenance: Spaceshot["provenance"];
   readonly flights: Flight[];
   readonly landings: Landing[];
   readonly mean: { lat: number; lon: number };
@@ -58,6 +59,7 @@ export class EnsembleResult implements Result {
     readonly answer: Spaceshot,
     readonly plan: Plan,
   ) {
+    this.provenance = answer.provenance;
     this.flights = answer.paths.flatMap((path, i) => (path ? [flightOf(path, answer.members[i]!, plan.lon)] : []));
     const near = this.flights[0] ? allPoints(this.flights[0]).at(-1)!.lon : plan.lon;
     this.landings = answer.heatmap_data.map((row) => ({
@@ -72,7 +74,12 @@ export class EnsembleResult implements Result {
 
   get says(): string {
     const { lat, lon } = this.answer.landing.mean;
-    return `${this.landings.length} landings of ${this.flights.length} members, on average at ${lat.toFixed(3)}, ${lon.toFixed(3)}`;
+    return `${this.landings.length} ${this.#lands ? "landings" : "ends"} of ${this.flights.length} members, on average at ${lat.toFixed(3)}, ${lon.toFixed(3)}`;
+  }
+
+  /** Whether these flights come down. */
+  get #lands(): boolean {
+    return this.flights.some((flight) => summarize(flight).lands);
   }
 
   render(): void {
@@ -111,7 +118,10 @@ export class EnsembleResult implements Result {
       );
       return;
     }
-    const clear = () => this.stage.state.change({ zone: [] });
+    const clear = () => {
+      this.stage.state.change({ zone: [] });
+      note.querySelector("button")?.focus();
+    };
     const share = formatPercent(shareInside(this.landings, zone));
     note.replaceChildren(
       h("strong", {}, share),
@@ -123,6 +133,13 @@ export class EnsembleResult implements Result {
   takeaway(): Takeaway {
     const { answer } = this;
     const title = `HABSIM ensemble of ${this.flights.length} members`;
+    // Of the perturbed flights the service says the place only.
+    const ends = new Map(
+      this.flights.map((flight) => {
+        const { time, alt } = summarize(flight).end;
+        return [flight.member, { time, alt }];
+      }),
+    );
     const members = this.flights.map((flight) => trackOf(flight, `Member ${flight.member}`));
     return {
       ...takeawayOf(title, answer.provenance, answer.warnings),
@@ -134,6 +151,7 @@ export class EnsembleResult implements Result {
           name: perturbation < 0 ? `Landing of member ${member}` : `Landing ${member}.${perturbation}`,
           lat,
           lon,
+          ...(perturbation < 0 && ends.get(member)),
           properties: { member, perturbation, weight },
         })),
       ],
@@ -273,6 +291,7 @@ export class EnsembleResult implements Result {
   }
 
   #highlight(member: number | null): void {
+    if (this.stage.view.tool && member !== null) return;
     for (const [number, line] of this.#paths) {
       const chosen = number === member;
       line.setStyle({
@@ -293,7 +312,7 @@ export class EnsembleResult implements Result {
     const { answer, stage } = this;
     const { cycle, product, demo } = answer.provenance;
     stage.panel.replaceChildren(
-      h("h2", {}, "Mean landing"),
+      h("h2", {}, this.#lands ? "Mean landing" : "Mean end of the flight"),
       placeLinks({ lat: answer.landing.mean.lat, lon: answer.landing.mean.lon }),
       warnings(answer.warnings, demo) ?? "",
       definitions([...this.#numbers(stage.units)]),
@@ -318,13 +337,14 @@ export class EnsembleResult implements Result {
       "From the launch",
       farText({ distance: distance(launch, landing.mean), bearing: bearing(launch, landing.mean) }, units),
     ];
-    yield ["Members land", spanText(first, last)];
+    yield [this.#lands ? "Members land" : "Members end", spanText(first, last)];
     yield [
       "90 % ellipse",
       `${formatDistance(2 * wide.semi_major_m, units)} × ${formatDistance(2 * wide.semi_minor_m, units)}`,
     ];
     yield ["Over water", formatPercent(landing.over_water)];
-    yield ["Landings", `${this.landings.length.toLocaleString("en")} of ${this.flights.length} members`];
+    const each = `${this.flights.length} members × ${this.plan.perturbations + 1}`;
+    yield [this.#lands ? "Landings" : "Flights", `${this.landings.length.toLocaleString("en")} (${each})`];
     if (failed_members.length) yield ["Left out", failed_members.map((one) => `member ${one.model_id}`).join(", ")];
   }
 
@@ -341,8 +361,14 @@ export class EnsembleResult implements Result {
         h("td", {}, `${text} ${square.name}`),
       );
     });
-    const heads = h("tr", {}, h("th", {}, "Holds"), h("th", {}, "Area"));
-    return h("table", {}, h("caption", {}, "Contours"), h("thead", {}, heads), h("tbody", {}, ...rows));
+    const heads = h("tr", {}, h("th", {}, "Probability"), h("th", {}, "Area"));
+    return h(
+      "table",
+      {},
+      h("caption", {}, "Contours of the smoothed landings"),
+      h("thead", {}, heads),
+      h("tbody", {}, ...rows),
+    );
   }
 
   #memberTable(units: Units): HTMLElement {

@@ -132,8 +132,8 @@ export class FlightLayer {
         const apart = (before.x + share * dx - place.x) ** 2 + (before.y + share * dy - place.y) ** 2;
         if (apart < best) {
           best = apart;
-          const [a, b] = [this.#points[i - 1]!, this.#points[i]!];
-          found = a.time + share * (b.time - a.time);
+          // As the charts do, at a point that was flown.
+          found = this.#points[share < 0.5 ? i - 1 : i]!.time;
         }
       }
       before = here;

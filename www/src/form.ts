@@ -16,6 +16,7 @@ import {
   fromDateTimeInput,
   fromShown,
   inputText,
+  readNumber,
   toDateTimeInput,
   type Units,
   unitName,
@@ -117,6 +118,7 @@ export class PlanForm {
   focusFirst(problems: Problems): void {
     const order = [...this.#fields].filter(([name, field]) => problems[name] && field.root.isConnected);
     const input = order[0]?.[1].input;
+    input?.closest("details")?.setAttribute("open", "");
     input?.focus();
     // What says the reason takes room below the form.
     requestAnimationFrame(() => input?.scrollIntoView({ block: "center" }));
@@ -144,32 +146,29 @@ export class PlanForm {
   }
 
   setAround(around: Partial<Surroundings>): void {
-    this.around = { ...this.around, ...around };
+    const before = this.around;
+    this.around = { ...before, ...around };
     const { covers } = this.around;
     this.#coverNote.textContent = covers ? `Winds cover ${formatUtc(covers.from)} to ${formatUtc(covers.to)}` : "";
-    if (around.members) this.#fillRun();
+    if (String(before.members) !== String(this.around.members)) this.#fillRun();
     this.show();
   }
 
   /** Write the plan into the fields that nobody is typing in. */
   show(): void {
     const { plan } = this.#state;
-    if (document.activeElement !== this.#place && !this.#unreadable.has("lat")) {
-      this.#place.value = formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal");
+    const isTyping = document.activeElement === this.#place && this.#isThePlace(this.#place.value);
+    if (!isTyping && !this.#unreadable.has("lat")) {
+      this.#place.value = this.#placeText();
     }
     for (const [name, field] of this.#fields) {
       if (name === "lat") continue;
       // What was typed stays with its reason until it is mended, or the plan changes elsewhere.
       if (this.#unreadable.has(name)) continue;
-      const text = this.#textOf(name, plan);
-      if (
-        document.activeElement !== field.input ||
-        this.#valueOf(name, field.input.value) !== this.#valueOf(name, text)
-      ) {
-        field.input.value = text;
-        this.#unreadable.delete(name);
-      }
+      const isTyped = document.activeElement === field.input && this.#valueOf(name, field.input.value) === plan[name];
+      if (!isTyped) field.input.value = this.#textOf(name, plan);
     }
+    if (this.#unreadable.has("time")) return void this.showProblems();
     for (const zone of ["utc", "local"] as const) {
       const input = document.getElementById(`time-${zone}`) as HTMLInputElement | null;
       if (input && document.activeElement !== input) input.value = toInput(plan.time, zone);
@@ -186,6 +185,9 @@ export class PlanForm {
       const radio = document.getElementById(`${name}-${this.#state.plan[name]}`) as HTMLInputElement | null;
       if (radio) radio.checked = true;
     }
+    const site = sites()[Number(this.#sites.value)];
+    const { lat, lon } = this.#state.plan;
+    if (site && (site.lat !== lat || wrap(site.lon) !== lon)) this.#sites.value = "";
     if (changed.has("lat") || changed.has("lon")) {
       this.#unreadable.delete("lat");
       this.#notLocated = "";
@@ -233,9 +235,22 @@ export class PlanForm {
     );
   }
 
+  #placeText(): string {
+    const { lat, lon } = this.#state.plan;
+    return formatCoordinates({ lat, lon: wrap(lon) }, "decimal");
+  }
+
+  /** Whether a text means the place of the plan. */
+  #isThePlace(text: string): boolean {
+    const found = parseCoordinates(text);
+    return !("error" in found) && found.lat === this.#state.plan.lat && wrap(found.lon) === this.#state.plan.lon;
+  }
+
   #takePlace(): void {
-    const found = parseCoordinates(this.#place.value);
-    if ("error" in found) this.#unreadable.set("lat", found.error);
+    const text = this.#place.value;
+    const found = parseCoordinates(text);
+    if (text === this.#placeText()) this.#unreadable.delete("lat");
+    else if ("error" in found) this.#unreadable.set("lat", found.error);
     else {
       this.#unreadable.delete("lat");
       this.#state.change({ ...found, alt: null });
@@ -278,6 +293,7 @@ export class PlanForm {
     if (this.#groundAsked === key || Math.abs(lat) > 90) return;
     this.#groundAsked = key;
     this.around.ground = null;
+    this.#groundNote.textContent = "";
     ask<{ elevation: number }>("/sim/elev", { lat: String(lat), lon: String(lon) })
       .then(({ body }) => {
         if (this.#groundAsked !== key) return;
@@ -285,7 +301,9 @@ export class PlanForm {
         this.#groundNote.textContent = this.#groundText();
       })
       .catch(() => {
-        if (this.#groundAsked === key) this.#groundAsked = "";
+        if (this.#groundAsked !== key) return;
+        this.#groundAsked = "";
+        this.#groundNote.textContent = "The ground there is not known now";
       });
   }
 
@@ -299,20 +317,22 @@ export class PlanForm {
     if (ground === null) return "";
     const { alt } = this.#state.plan;
     const there = `The ground is at ${formatAltitude(ground, this.units)}`;
-    if (alt === null || alt <= ground) return `${there}; the flight starts on it`;
-    return `${there}; the flight starts ${formatAltitude(alt - ground, this.units)} above it`;
+    // Launches are at sea level or above it.
+    const above = (alt ?? 0) - ground;
+    if (above <= 0 || (alt === null && ground >= 0)) return `${there}; the flight starts on it`;
+    return `${there}; the flight starts ${formatAltitude(above, this.units)} above it`;
   }
 
   #fillSites(): void {
-    const sites = stored<Site[]>("sites", []);
+    const known = sites();
     this.#sites.replaceChildren(
-      h("option", { value: "" }, sites.length ? "Saved sites" : "No saved sites yet"),
-      ...sites.map((site, i) => h("option", { value: i }, site.name)),
+      h("option", { value: "" }, known.length ? "Saved sites" : "No saved sites yet"),
+      ...known.map((site, i) => h("option", { value: i }, site.name)),
     );
   }
 
   #takeSite(): void {
-    const site = stored<Site[]>("sites", [])[Number(this.#sites.value)];
+    const site = sites()[Number(this.#sites.value)];
     if (this.#sites.value !== "" && site) this.#state.change({ lat: site.lat, lon: site.lon, alt: site.alt });
   }
 
@@ -320,22 +340,22 @@ export class PlanForm {
     const { lat, lon, alt } = this.#state.plan;
     const name = await askName("Name of this launch site", formatCoordinates({ lat, lon: wrap(lon) }, "decimal"));
     if (!name) return;
-    const sites = stored<Site[]>("sites", []).filter((site) => site.name !== name);
-    sites.push({ name, lat, lon, alt });
-    sites.sort((a, b) => a.name.localeCompare(b.name));
-    if (!store("sites", sites)) toast("This browser does not keep anything: the site is not saved");
+    const known = sites().filter((site) => site.name !== name);
+    known.push({ name, lat, lon, alt });
+    known.sort((a, b) => a.name.localeCompare(b.name));
+    if (!store("sites", known)) toast("This browser does not keep anything: the site is not saved");
     this.#fillSites();
-    this.#sites.value = String(sites.findIndex((site) => site.name === name));
+    this.#sites.value = String(known.findIndex((site) => site.name === name));
   }
 
   #deleteSite(): void {
-    const sites = stored<Site[]>("sites", []);
-    const [gone] = this.#sites.value === "" ? [] : sites.splice(Number(this.#sites.value), 1);
+    const known = sites();
+    const [gone] = this.#sites.value === "" ? [] : known.splice(Number(this.#sites.value), 1);
     if (!gone) {
       toast("Choose the site to delete first");
       return;
     }
-    store("sites", sites);
+    store("sites", known);
     this.#fillSites();
     toast(`${gone.name} is deleted`);
   }
@@ -533,8 +553,12 @@ export class PlanForm {
   #valueOf(name: FieldName, text: string): number | null {
     if (!(name in FIELDS)) return fromDateTimeInput(text, "utc");
     if (text.trim() === "") return null;
-    const number = Number(text.trim().replace(",", ".").replace("−", "-"));
     const { quantity, min, max } = FIELDS[name as NumberName];
+    const unit = unitName(quantity, this.units);
+    const number = readNumber(
+      unit && text.trim().endsWith(unit) ? text.trim().slice(0, -unit.length) : text,
+      quantity === "altitude",
+    );
     const value = Number(fromShown(number, quantity, this.units).toFixed(6));
     const shown = (of: number) => inputText(of, quantity, this.units);
     // Who types a limit as it is shown means it: 164,039 ft are 49,999.09 m.
@@ -553,6 +577,15 @@ export class PlanForm {
     const show = (value: number) => Number(inputText(value, quantity, this.units)).toLocaleString("en");
     return `${show(min)} to ${show(max)} ${unitName(quantity, this.units)}`;
   }
+}
+
+function sites(): Site[] {
+  const isSite = (site: Partial<Site> | null) =>
+    typeof site?.name === "string" &&
+    Number.isFinite(site.lat) &&
+    Number.isFinite(site.lon) &&
+    (site.alt === null || Number.isFinite(site.alt));
+  return stored<Site[]>("sites", (value) => Array.isArray(value) && value.every(isSite), []);
 }
 
 function section(title: string, ...content: (HTMLElement | null)[]): HTMLElement {

@@ -3,6 +3,7 @@
 import "leaflet/dist/leaflet.css";
 import "./style.css";
 import { FlightCharts } from "./charts";
+import { flownAlike } from "./checks";
 import { announce, byId, h, icon, toast } from "./dom";
 import { EnsembleResult } from "./ensemble";
 import { PlanForm } from "./form";
@@ -15,20 +16,40 @@ import { decodePlan, encodePlan } from "./share";
 import { SingleResult } from "./single";
 import { PlanState, remembered } from "./state";
 import { store, stored } from "./stored";
-import { applyTheme, chooseTheme, onTheme, theme } from "./theme";
+import { applyTheme, chooseTheme, onTheme, showAs, theme } from "./theme";
 import type { Units } from "./units";
 import { WindPanel } from "./wind";
 
 const HOUR = 3600;
 // A flight that follows the launch marker must not be asked for at every pixel.
 const FOLLOW_MS = 120;
+/** Time for the map to be drawn in other colours. */
+const PRINT_AFTER_MS = 400;
 
 applyTheme();
 const link = decodePlan(location.hash.slice(1));
 const state = new PlanState(firstPlan());
-const units = stored<Units>("units", navigator.language === "en-US" ? "imperial" : "metric");
+const units = stored<Units>(
+  "units",
+  (value) => value === "metric" || value === "imperial",
+  navigator.language === "en-US" ? "imperial" : "metric",
+);
 const view = new MapView(byId("map"), byId("hint"), state);
-const panel = byId("result");
+// Around what a result writes are the note that it is old, and how to share it.
+const panel = h("div", { class: "result" });
+const stale = h(
+  "p",
+  { class: "stale", id: "stale", hidden: true },
+  "The plan has changed since. ",
+  h("button", { type: "button", onclick: () => void runner.run() }, "Fly again"),
+);
+const extras = h(
+  "div",
+  { class: "row share", hidden: true },
+  h("button", { type: "button", id: "share", onclick: share }, "Copy a link to this plan"),
+  h("button", { type: "button", id: "print", onclick: print }, "Print"),
+);
+byId("result").append(stale, panel, extras);
 const chartRoot = h("section", { class: "chart-dock", "aria-label": "Charts of the flight", hidden: true });
 let chartCursor: (time: number | null) => void = () => {};
 const charts = new FlightCharts(chartRoot, (time) => chartCursor(time));
@@ -57,7 +78,7 @@ function firstPlan(): Plan {
   const now = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
   // What a link leaves out is as usual, not as this browser had it the last time.
   const isLinked = Object.keys(link.plan).length > 0;
-  const before = isLinked ? {} : { ...remembered(), zone: [], target: null };
+  const before = isLinked ? {} : remembered();
   const plan: Plan = { ...DEFAULT_PLAN, ...before, time: now, ...link.plan };
   if (!link.plan.sweepFrom) plan.sweepFrom = plan.time;
   if (!link.plan.sweepTo) plan.sweepTo = plan.sweepFrom + 24 * HOUR;
@@ -119,16 +140,13 @@ function emptyResult(): void {
 
 runner.onResult = (found, quiet) => {
   result?.remove();
-  const isFirst = result === null;
   result = found;
-  const began = performance.now();
+  const began = performance.getEntriesByName("habsim:answered").at(-1)!.startTime;
   render();
-  if (!quiet) {
-    view.everything = () => found.bounds();
+  if (!quiet && isIdle) {
     openTab("result");
     view.showAll();
-  } else if (isFirst) view.everything = () => found.bounds();
-  setStale(false);
+  } else if (!quiet) toast("The result has come");
   updateLink();
   requestAnimationFrame(() => {
     // After the frame that shows it.
@@ -139,38 +157,18 @@ runner.onResult = (found, quiet) => {
 function render(): void {
   if (!result) return;
   result.render();
-  writeExtras();
+  extras.hidden = false;
+  showStale();
   placeCharts();
 }
 
-/** Below every result: share it, print it. */
-function writeExtras(): void {
-  panel.append(
-    h(
-      "div",
-      { class: "row share" },
-      h("button", { type: "button", id: "share", onclick: share }, "Copy a link to this plan"),
-      h("button", { type: "button", id: "print", onclick: () => window.print() }, "Print"),
-    ),
-  );
-  panel.prepend(
-    h(
-      "p",
-      { class: "stale", id: "stale", hidden: true },
-      "The plan has changed since. ",
-      h("button", { type: "button", onclick: () => void runner.run() }, "Fly again"),
-    ),
-  );
-}
-
-function setStale(yes: boolean): void {
-  const note = document.getElementById("stale");
-  if (note) note.hidden = !yes;
+function showStale(): void {
+  stale.hidden = !result || flownAlike(result.plan, state.plan);
 }
 
 function updateLink(): void {
-  const cycle = service.status?.gefs_cycle ?? null;
-  history.replaceState(null, "", `#${encodePlan(state.plan, cycle)}`);
+  const cycle = result && flownAlike(result.plan, state.plan) ? result.provenance.cycle : service.status?.gefs_cycle;
+  history.replaceState(null, "", `#${encodePlan(state.plan, cycle ?? null)}`);
 }
 
 function share(): void {
@@ -178,22 +176,49 @@ function share(): void {
   void copyText(location.href, "The link is copied");
 }
 
+/** On paper everything is light: the map is drawn anew for it, and as it was after it. */
+function print(): void {
+  document.documentElement.classList.add("printed");
+  const before = theme();
+  showAs("light");
+  setTimeout(() => {
+    window.print();
+    document.documentElement.classList.remove("printed");
+    showAs(before);
+  }, PRINT_AFTER_MS);
+}
+
 // What changes what
 
 let follow = 0;
 const DRAWN_ONLY = new Set<keyof Plan>(["zone", "target", "hidden"]);
 
+/** Launch times that nobody has chosen follow the launch time. */
+let sweepFollows = !link.plan.sweepFrom && !link.plan.sweepTo;
+let isFollowing = false;
+
+function followTime(changed: ReadonlySet<keyof Plan>): void {
+  if (!isFollowing && (changed.has("sweepFrom") || changed.has("sweepTo"))) sweepFollows = false;
+  if (!changed.has("time") || !sweepFollows) return;
+  const { time } = state.plan;
+  const last = form.around.covers?.to ?? Number.POSITIVE_INFINITY;
+  isFollowing = true;
+  state.change({ sweepFrom: time, sweepTo: Math.max(time, Math.min(time + 24 * HOUR, last)) });
+  isFollowing = false;
+}
+
 state.onChange((changed) => {
+  followTime(changed);
   runner.forgive();
   if (changed.has("mode")) runner.label();
   if (result) updateLink();
   if (changed.has("zone") && result instanceof EnsembleResult) result.showZone();
   if (changed.has("target") && result && !(result instanceof EnsembleResult)) render();
   if ([...changed].every((name) => DRAWN_ONLY.has(name))) return;
-  setStale(true);
+  showStale();
   clearTimeout(follow);
-  // A single flight takes milliseconds: it follows the plan.
-  if (result instanceof SingleResult && state.plan.mode === "single")
+  // A single flight takes milliseconds: it follows the plan, and stops nothing that was asked for.
+  if (result instanceof SingleResult && state.plan.mode === "single" && !runner.isAskedFor)
     follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
 });
 
@@ -202,6 +227,19 @@ byId("plan").addEventListener("submit", (event) => {
   void runner.run();
 });
 
+// Who has gone on to something else meanwhile is not taken away from it.
+let isIdle = true;
+for (const event of ["pointerdown", "keydown"]) {
+  document.addEventListener(event, () => {
+    isIdle = false;
+  });
+}
+runner.onStart = () => {
+  isIdle = true;
+};
+runner.onRefused = () => openTab("plan");
+
+view.everything = () => result?.bounds() ?? null;
 view.onWind = (place) => {
   openTab("wind");
   void wind.show(place);
@@ -234,27 +272,37 @@ onTheme((now) => {
 });
 showTheme();
 
+const firstTime = state.plan.time;
+let isKnown = false;
+
 service.onStatus = (status) => {
   const [from, to] = [Date.parse(status.covers.from) / 1000, Date.parse(status.covers.to) / 1000];
   form.setAround({ covers: { from, to }, members: status.members });
+  if (isKnown) return;
+  isKnown = true;
   // A plan nobody has touched begins where the winds do.
-  if (!link.plan.time && !result && (state.plan.time < from || state.plan.time > to)) {
-    const time = Math.ceil(from / HOUR) * HOUR + HOUR;
-    state.change({ time, sweepFrom: time, sweepTo: Math.min(time + 24 * HOUR, to) });
+  if (!link.plan.time && state.plan.time === firstTime && (firstTime < from || firstTime > to)) {
+    state.change({ time: Math.ceil(from / HOUR) * HOUR + HOUR });
   }
+  flyLink(status.gefs_cycle);
 };
-service.onReturn = () => form.refresh();
+service.onReturn = () => {
+  form.refresh();
+  wind.refresh();
+};
 
 emptyResult();
 openTab("plan");
 for (const problem of link.problems) toast(`The link is wrong in part: ${problem}`);
-void service.look().then(() => {
-  const { status } = service;
-  if (!status || !link.plan.time) return;
-  if (link.cycle && link.cycle !== status.gefs_cycle) announceCycle(link.cycle, status.gefs_cycle);
-  void runner.run();
-});
+void service.look();
 performance.mark("habsim:usable");
+
+/** A link with a launch time is flown once there are winds. */
+function flyLink(cycle: string): void {
+  if (!link.plan.time) return;
+  if (link.cycle && link.cycle !== cycle) announceCycle(link.cycle, cycle);
+  void runner.run();
+}
 
 function announceCycle(then: string, now: string): void {
   const text = `The link was made with cycle ${then}; this flight is of ${now}`;
@@ -262,7 +310,7 @@ function announceCycle(then: string, now: string): void {
   announce(text);
 }
 
-// A link that is pasted into an open page.
+// A link that is pasted into an open page, or gone back to.
 addEventListener("hashchange", () => {
-  if (location.hash.includes("=")) location.reload();
+  location.reload();
 });

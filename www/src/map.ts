@@ -13,18 +13,20 @@ import { onTheme, theme } from "./theme";
 /** What a click on the map does. */
 export type Tool = "launch" | "wind" | "zone" | "target";
 
+const CLICK = matchMedia("(pointer: coarse)").matches ? "Tap" : "Click";
+
 const TOOLS: Record<Tool, { icon: Icon; label: string; hint: string }> = {
   launch: {
     icon: "launch",
     label: "Choose the launch on the map",
-    hint: "Click the map where the balloon is launched",
+    hint: `${CLICK} the map where the balloon is launched`,
   },
-  wind: { icon: "wind", label: "Wind at a point", hint: "Click the map to see the wind above a point" },
+  wind: { icon: "wind", label: "Wind at a point", hint: `${CLICK} the map to see the wind above a point` },
   zone: { icon: "zone", label: "Draw a landing zone", hint: "" },
   target: {
     icon: "target",
     label: "Choose the point distances are measured from",
-    hint: "Click the point that landings are measured from",
+    hint: `${CLICK} the point that landings are measured from`,
   },
 };
 
@@ -34,6 +36,8 @@ const printing = matchMedia("print");
 
 // Fingers are less exact than a mouse.
 const TOLERANCE_PX = matchMedia("(pointer: coarse)").matches ? 14 : 6;
+
+const DOUBLE_CLICK_MS = 500;
 
 export class MapView {
   readonly map: L.Map;
@@ -53,6 +57,10 @@ export class MapView {
   /** A launch was chosen: who did it once needs no hint. */
   #isLaunched = false;
   #drawn: Position[] | null = null;
+  /** Where the launch was before a click that may be the first half of a double click. */
+  #beforeClick: Pick<Plan, "lat" | "lon" | "alt"> | null = null;
+  /** The last thing done to the map was a click or a tap. */
+  #isPointing = false;
   #fitBounds: (() => L.LatLngBounds | null) | null = null;
 
   constructor(root: HTMLElement, hint: HTMLElement, state: PlanState) {
@@ -76,7 +84,10 @@ export class MapView {
     L.control.zoom({ position: "topright" }).addTo(this.map);
     this.bases = new BaseMaps(this.map, toast);
     this.bases.setTheme(theme());
-    onTheme((now) => this.bases.setTheme(now));
+    onTheme((now) => {
+      this.bases.setTheme(now);
+      this.#drawZone();
+    });
     this.#addToolbar();
 
     this.#launch = L.marker([plan.lat, wrap(plan.lon)], {
@@ -102,10 +113,18 @@ export class MapView {
     });
     this.#zone.addTo(this.map);
 
-    this.map.on("click", (event) => this.#act(event.latlng));
+    this.map.on("click", (event) => {
+      this.#isPointing = true;
+      this.#act(event.latlng);
+    });
     this.map.on("dblclick", (event) => {
-      if (this.#drawn) this.#finishZone();
-      else this.map.setZoomAround(event.latlng, this.map.getZoom() + 1);
+      if (this.#drawn) {
+        this.#finishZone();
+        return;
+      }
+      // Its first click was none of its own.
+      if (this.#beforeClick) this.#state.change(this.#beforeClick);
+      this.map.setZoomAround(event.latlng, this.map.getZoom() + 1);
     });
     root.addEventListener("keydown", (event) => this.#onKey(event));
     root.setAttribute(
@@ -203,7 +222,14 @@ export class MapView {
         this.#setLaunch(at);
         break;
       default:
-        if (this.#clickLaunches) this.#setLaunch(at);
+        if (this.#clickLaunches) {
+          const { lat, lon, alt } = this.#state.plan;
+          this.#beforeClick ??= { lat, lon, alt };
+          setTimeout(() => {
+            this.#beforeClick = null;
+          }, DOUBLE_CLICK_MS);
+          this.#setLaunch(at);
+        }
     }
   }
 
@@ -225,8 +251,8 @@ export class MapView {
       this.#launch.setLatLng(at);
       if (!before.equals(at) && !this.bounds.contains(at)) this.map.setView(at, Math.max(this.map.getZoom(), 6));
     }
-    if (changed.has("target")) {
-      if (plan.target) this.#target.setLatLng(this.near(plan.target)).addTo(this.map);
+    if (changed.has("target") || changed.has("mode") || changed.has("lon")) {
+      if (plan.target && plan.mode === "sweep") this.#target.setLatLng(this.near(plan.target)).addTo(this.map);
       else this.#target.remove();
     }
     if (changed.has("zone") || changed.has("lon")) this.#drawZone();
@@ -296,10 +322,14 @@ export class MapView {
       this.#drawZone();
       this.#showHint();
     } else if (event.key === "Enter" && event.target === this.map.getContainer()) {
-      // Twice at the same place ends a zone.
       const centre = this.map.getCenter();
       const last = this.#drawn?.at(-1);
-      if (last && last.lat === rounded(centre.lat) && last.lon === rounded(wrap(centre.lng))) this.#finishZone();
+      const isPointing = this.#isPointing;
+      this.#isPointing = false;
+      // Who draws with a pointer ends with the key.
+      if (isPointing && this.#drawn && this.#drawn.length > 2) this.#finishZone();
+      // Twice at the same place ends a zone.
+      else if (last && last.lat === rounded(centre.lat) && last.lon === rounded(wrap(centre.lng))) this.#finishZone();
       else this.#act(centre);
     } else return;
     event.preventDefault();
@@ -309,7 +339,8 @@ export class MapView {
     let text = "";
     if (this.#tool === "zone") {
       const count = this.#drawn?.length ?? 0;
-      text = count < 3 ? "Click the corners of the landing zone" : "Click the first corner again to close the zone";
+      text =
+        count < 3 ? `${CLICK} the corners of the landing zone` : `${CLICK} the first corner again to close the zone`;
     } else if (this.#tool) text = TOOLS[this.#tool].hint;
     else if (this.#clickLaunches && !this.#isLaunched) text = TOOLS.launch.hint;
     this.#hint.replaceChildren(text, ...this.#hintButtons());
@@ -349,15 +380,15 @@ export class MapView {
       { class: "base", "aria-label": "Base map", title: "Base map" },
       ...Object.entries(BASES).map(([name, { label }]) => h("option", { value: name }, label)),
     );
-    const chosen = stored<BaseName>("base", "builtin");
-    const known = chosen in BASES ? chosen : "builtin";
-    select.value = known;
-    this.bases.show(known);
+    const isBase = (value: unknown) => typeof value === "string" && Object.hasOwn(BASES, value);
+    const chosen = stored<BaseName>("base", isBase, "builtin");
+    select.value = chosen;
+    this.bases.show(chosen);
     select.addEventListener("change", () => {
       this.bases.show(select.value as BaseName);
       store("base", select.value);
     });
-    this.#control("bottomright", select);
+    this.#control("bottomleft", select);
   }
 
   #control(position: L.ControlPosition, element: HTMLElement): void {

@@ -115,10 +115,10 @@ export const FIELDS: Record<NumberName, NumberField> = {
   burst: { label: "Burst altitude", quantity: "altitude", min: 0, max: HIGHEST, parameter: "equil" },
   float: { label: "Float altitude", quantity: "altitude", min: 0, max: HIGHEST, parameter: "equil" },
   floatHours: { label: "Time at float", quantity: "hours", min: 0, max: 48, parameter: "eqtime" },
-  coeff: { label: "Share of the wind", quantity: "plain", min: 0.5, max: 1.5, parameter: "coeff" },
+  coeff: { label: "Wind factor", quantity: "plain", min: 0.5, max: 1.5, parameter: "coeff" },
   model: { label: "Member", quantity: "plain", min: 0, max: 99, whole: true, parameter: "model" },
   perturbations: {
-    label: "Perturbations of each member",
+    label: "Perturbations",
     quantity: "plain",
     min: 1,
     max: 100,

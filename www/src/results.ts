@@ -50,6 +50,10 @@ export function planText(plan: Plan, units: Units): string {
 }
 
 export interface Result {
+  /** What was flown. */
+  readonly plan: Plan;
+  /** What it was flown on. */
+  readonly provenance: Provenance;
   /** Draw on the map and write the panel; again when units, theme or layers change. */
   render(): void;
   /** Take everything off the map. */
@@ -66,7 +70,7 @@ export const LAYER_NAMES: Record<Layer, string> = {
   landings: "Landings",
   heat: "Heat map",
   contours: "Contours",
-  ellipse: "Mean and ellipses",
+  ellipse: "Mean, 50 and 90 % ellipses",
 };
 
 /** What the winds were, for people. */
@@ -222,7 +226,10 @@ function download(all: Takeaway, what: What, format: Format): void {
   const { text, type, extension } = write(part, format);
   const address = URL.createObjectURL(new Blob([text], { type }));
   const kind = what === "everything" ? "" : `-${what}`;
-  h("a", { href: address, download: `habsim-${launched(all)}-cycle-${all.cycle}${kind}.${extension}` }).click();
+  h("a", {
+    href: address,
+    download: `habsim-${all.demo ? "demo-" : ""}${launched(all)}-cycle-${all.cycle}${kind}.${extension}`,
+  }).click();
   setTimeout(() => URL.revokeObjectURL(address), 60_000);
 }
 

@@ -22,6 +22,9 @@ const LABELS: Record<Plan["mode"], string> = {
 
 export class Runner {
   onResult: (result: Result, quiet: boolean) => void = () => {};
+  onStart: () => void = () => {};
+  /** Called before what is wrong with the plan is shown in its fields. */
+  onRefused: () => void = () => {};
   readonly #fly = h("button", { type: "submit", form: "plan", id: "fly", class: "primary" });
   readonly #bar = h("progress", { max: 100, "aria-label": "Progress" });
   readonly #text = h("p", { class: "progress-text" });
@@ -29,6 +32,8 @@ export class Runner {
   readonly #problem = h("p", { class: "bad", role: "alert", id: "run-problem" });
   readonly #progress = h("div", { class: "progress", hidden: true }, this.#bar, this.#text, this.#cancel);
   #running: AbortController | null = null;
+  #isQuiet = false;
+  #said = "";
 
   constructor(
     root: HTMLElement,
@@ -39,8 +44,9 @@ export class Runner {
     this.label();
   }
 
-  get isRunning(): boolean {
-    return this.#running !== null;
+  /** Whether something runs that the user has asked for. */
+  get isAskedFor(): boolean {
+    return this.#running !== null && !this.#isQuiet;
   }
 
   label(): void {
@@ -63,19 +69,22 @@ export class Runner {
     if (Object.keys(problems).length) {
       if (quiet) return;
       this.#problem.textContent = Object.values(problems)[0]!;
+      this.onRefused();
       this.form.focusFirst(problems);
       return;
     }
     this.cancel();
+    this.onStart();
     const control = new AbortController();
     this.#running = control;
+    this.#isQuiet = quiet;
+    this.#show(null, "");
     const { plan } = this.stage.state;
     const show = setTimeout(() => this.#begin(), quiet ? 1000 : SHOW_AFTER_MS);
     const started = performance.now();
     try {
       const result = await this.#answer(plan, control.signal);
       if (control.signal.aborted) return;
-      performance.mark("habsim:answered");
       this.onResult(result, quiet);
       if (!quiet) announce(`${result.says}. Took ${((performance.now() - started) / 1000).toFixed(1)} seconds.`);
     } catch (error) {
@@ -89,8 +98,10 @@ export class Runner {
       clearTimeout(show);
       if (this.#running === control) {
         this.#running = null;
+        const isHere = document.activeElement === this.#cancel;
         this.#progress.hidden = true;
         this.#fly.hidden = false;
+        if (isHere) this.#fly.focus();
       }
     }
   }
@@ -123,11 +134,12 @@ export class Runner {
     let provenance: api.Provenance | null = null;
     let refusal: api.ApiError | null = null;
     let [next, done] = [0, 0];
-    const work = async () => {
-      while (next < launches.length) {
+    const work = async (most = launches.length) => {
+      for (let count = 0; count < most && next < launches.length; count++) {
         const launch = launches[next++]!;
         try {
-          const found = await this.#insist(() => api.single(plan, launch.time, signal), signal);
+          // All on the cycle of the first, also when the next one comes meanwhile.
+          const found = await this.#insist(() => api.single(plan, launch.time, signal, provenance?.cycle), signal);
           launch.flight = found.flight;
           provenance ??= found.provenance;
         } catch (error) {
@@ -139,7 +151,8 @@ export class Runner {
         this.#show((100 * done) / launches.length, `Launch ${done} of ${launches.length}`);
       }
     };
-    await Promise.all(Array.from({ length: SWEEP_AT_ONCE }, work));
+    while (next < launches.length && !provenance) await work(1);
+    await Promise.all(Array.from({ length: SWEEP_AT_ONCE }, () => work()));
     if (!provenance) throw refusal ?? new Error("a sweep without launches");
     return new SweepResult(this.stage, launches, provenance, plan);
   }
@@ -155,8 +168,10 @@ export class Runner {
   }
 
   #begin(): void {
+    const isHere = document.activeElement === this.#fly;
     this.#progress.hidden = false;
     this.#fly.hidden = true;
+    if (isHere) this.#cancel.focus();
     if (!this.#text.textContent) this.#show(null, "Asking the server");
   }
 
@@ -164,6 +179,10 @@ export class Runner {
     if (percent === null) this.#bar.removeAttribute("value");
     else this.#bar.value = percent;
     this.#text.textContent = text;
+    // Of many steps some are read out.
+    const step = text.split(/[,\d]/)[0]! + (percent === null ? "" : Math.floor(percent / 25));
+    if (text && !this.#progress.hidden && step !== this.#said) announce(text);
+    this.#said = step;
   }
 
   #showEnsemble(progress: api.Progress): void {

@@ -17,7 +17,9 @@ export class ServiceState {
   readonly #chip = byId<HTMLButtonElement>("service");
   readonly #banner = byId("banner");
   readonly #dialog = h("dialog", { class: "service", "aria-labelledby": "service-title" });
+  readonly #dialogState = h("div", { class: "state" });
   #problem: string | null = null;
+  #lacksWinds = false;
   #away = false;
   #timer = 0;
 
@@ -51,6 +53,7 @@ export class ServiceState {
     } catch (error) {
       if (error instanceof ApiError) {
         this.#problem = error.message;
+        this.#lacksWinds = error.status === 503;
         this.#answered();
       } else if (
         error instanceof UnreachableError ||
@@ -94,7 +97,7 @@ export class ServiceState {
       well: `${cycle}, ${status ? age(status) : ""}`,
       demo: "Demo winds",
       worse: `${cycle}, ${status?.stale ? "old" : `${this.#missing} members missing`}`,
-      empty: "No winds",
+      empty: this.#lacksWinds ? "No winds" : "Server trouble",
       away: "Server away",
     };
     byId("service-text").textContent = texts[state];
@@ -108,7 +111,7 @@ export class ServiceState {
     if (this.#banner.textContent !== text) this.#banner.textContent = text;
     this.#banner.hidden = !text;
     this.#banner.dataset.state = state;
-    if (this.#dialog.open) this.#writeDialog();
+    if (this.#dialog.open) this.#dialogState.replaceChildren(...this.#stateRows());
   }
 
   #worse(): string {
@@ -122,7 +125,6 @@ export class ServiceState {
   }
 
   #writeDialog(): void {
-    const { status } = this;
     const look = async (event: Event) => {
       const button = event.target as HTMLButtonElement;
       button.disabled = true;
@@ -135,6 +137,23 @@ export class ServiceState {
       await this.look();
       button.disabled = false;
     };
+    this.#dialogState.replaceChildren(...this.#stateRows());
+    this.#dialog.replaceChildren(
+      h("h2", { id: "service-title" }, "State of the service"),
+      this.#dialogState,
+      h(
+        "div",
+        { class: "row" },
+        h("button", { type: "button", onclick: look }, "Look for a new cycle"),
+        h("a", { href: "/docs" }, "API"),
+        h("span", { class: "spring" }),
+        h("button", { type: "button", class: "primary", onclick: () => this.#dialog.close() }, "Close"),
+      ),
+    );
+  }
+
+  #stateRows(): HTMLElement[] {
+    const { status } = this;
     const rows: [string, string | null][] = status
       ? [
           ["Server", this.#away ? "cannot be reached" : "answers"],
@@ -155,19 +174,8 @@ export class ServiceState {
         ]
       : [["Server", this.#away ? "cannot be reached" : (this.#problem ?? "has not answered yet")]];
     const notes = status?.warnings ?? [];
-    this.#dialog.replaceChildren(
-      h("h2", { id: "service-title" }, "State of the service"),
-      definitions(rows),
-      notes.length ? h("ul", { class: "warnings" }, ...notes.map((text) => h("li", {}, text))) : "",
-      h(
-        "div",
-        { class: "row" },
-        h("button", { type: "button", onclick: look }, "Look for a new cycle"),
-        h("a", { href: "/docs" }, "API"),
-        h("span", { class: "spring" }),
-        h("button", { type: "button", class: "primary", onclick: () => this.#dialog.close() }, "Close"),
-      ),
-    );
+    const list = notes.length ? [h("ul", { class: "warnings" }, ...notes.map((text) => h("li", {}, text)))] : [];
+    return [definitions(rows), ...list];
   }
 }
 

@@ -24,7 +24,7 @@ import {
   warnings,
 } from "./results";
 import { marksOf, summarize } from "./summary";
-import { formatAltitude, formatDuration, formatSpeed, type Units } from "./units";
+import { formatAltitude, formatDuration, formatSpeed, formatUtcShort, type Units } from "./units";
 
 export class SingleResult implements Result {
   #layer: FlightLayer | null = null;
@@ -113,7 +113,7 @@ export function flightSummary(flight: Flight, units: Units, notes: HTMLElement |
             "tr",
             {},
             h("th", { scope: "row" }, name),
-            h("td", {}, new Date(point.time * 1000).toISOString().slice(11, 16)),
+            h("td", {}, formatUtcShort(point.time).slice(-5)),
             h("td", {}, formatDuration(point.time - summary.launch.time)),
             h("td", {}, formatAltitude(point.alt, units)),
           ),

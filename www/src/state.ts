@@ -2,6 +2,7 @@
 
 import { wrap } from "./geo";
 import { DEFAULT_PLAN, type Plan } from "./plan";
+import { decodePlan, encodePlan } from "./share";
 import { store, stored } from "./stored";
 
 type Listener = (changed: ReadonlySet<keyof Plan>) => void;
@@ -26,7 +27,7 @@ export class PlanState {
     }
     if (!changed.size) return;
     this.plan = { ...this.plan, ...part };
-    remember(this.plan);
+    remember(part);
     for (const listener of this.#listeners) listener(changed);
   }
 }
@@ -40,16 +41,22 @@ function onOneWorld({ lon, target, zone }: Partial<Plan>): Partial<Plan> {
   };
 }
 
-/** The plan that this browser had the last time. Times are left out: they have passed. */
+/** Kept with the link that shows them only. */
+const ONE_TIME: (keyof Plan)[] = ["time", "sweepFrom", "sweepTo", "zone", "target"];
+
+/** The plan that this browser had the last time, without what has passed or was drawn for it. */
 export function remembered(): Partial<Plan> {
-  const { time: _, sweepFrom: __, sweepTo: ___, ...kept } = stored<Partial<Plan>>("plan", {});
-  const known = Object.entries(kept).filter(([name, value]) => {
-    const sample = DEFAULT_PLAN[name as keyof Plan];
-    return name in DEFAULT_PLAN && (sample === null || value === null || typeof sample === typeof value);
-  });
-  return Object.fromEntries(known) as Partial<Plan>;
+  const text = stored<string>("plan", (value) => typeof value === "string", "");
+  const { plan } = decodePlan(text);
+  return without(plan, ONE_TIME);
 }
 
-function remember(plan: Plan): void {
-  store("plan", plan);
+/** What the user has changed is kept; the rest of a plan may be that of somebody's link. */
+function remember(changed: Partial<Plan>): void {
+  const kept = without(changed, ONE_TIME);
+  if (Object.keys(kept).length) store("plan", encodePlan({ ...DEFAULT_PLAN, ...remembered(), ...kept }, null));
+}
+
+function without(plan: Partial<Plan>, names: readonly (keyof Plan)[]): Partial<Plan> {
+  return Object.fromEntries(Object.entries(plan).filter(([name]) => !names.includes(name as keyof Plan)));
 }

@@ -1,9 +1,11 @@
 // What a browser remembers. A browser that remembers nothing (private windows, full disks) must not stop the page.
 
-export function stored<T>(key: string, otherwise: T): T {
+/** What is kept under `key` if it is what `isValid` knows, else `otherwise`: another version of the page may have kept it. */
+export function stored<T>(key: string, isValid: (value: unknown) => boolean, otherwise: T): T {
   try {
     const text = localStorage.getItem(`habsim.${key}`);
-    return text === null ? otherwise : (JSON.parse(text) as T);
+    const value: unknown = text === null ? undefined : JSON.parse(text);
+    return isValid(value) ? (value as T) : otherwise;
   } catch {
     return otherwise;
   }

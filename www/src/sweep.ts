@@ -23,7 +23,7 @@ import {
 } from "./results";
 import { flightSummary } from "./single";
 import { summarize } from "./summary";
-import { formatBearing, formatDistance, formatUtc, formatUtcShort } from "./units";
+import { formatBearing, formatDistance, formatLocal, formatUtc, formatUtcShort } from "./units";
 
 /** One launch of the sweep: its flight, or why there is none. */
 export interface Launch {
@@ -48,7 +48,7 @@ export class SweepResult implements Result {
   }
 
   get says(): string {
-    return `${this.#flown.length} of ${this.launches.length} launches have landed`;
+    return `${this.#flown.length} of ${this.launches.length} launches are flown`;
   }
 
   render(): void {
@@ -67,6 +67,7 @@ export class SweepResult implements Result {
   bounds(): L.LatLngBounds | null {
     const bounds = L.latLngBounds([[this.plan.lat, this.plan.lon]]);
     for (const { flight } of this.#flown) bounds.extend(latLng(summarize(flight).end));
+    if (this.#layer) bounds.extend(this.#layer.bounds);
     return bounds;
   }
 
@@ -118,6 +119,8 @@ export class SweepResult implements Result {
         direction: "top",
       });
       dot.on("click", (event) => {
+        // Near a landing a tool is used all the same.
+        if (this.stage.view.tool) return;
         L.DomEvent.stopPropagation(event);
         this.#choose(i);
       });
@@ -130,7 +133,24 @@ export class SweepResult implements Result {
     this.#chosen = this.#chosen === index ? null : index;
     this.#writePanel();
     this.#showChosen();
-    this.stage.panel.querySelector<HTMLElement>("[aria-pressed=true]")?.focus();
+    // Charts that have just come take some of the map's room.
+    if (this.#chosen !== null) this.stage.view.showAll();
+    this.stage.panel.querySelectorAll<HTMLElement>("tbody button")[this.#rowOf(index)]?.focus();
+  }
+
+  /** The row of the table that a launch is in. */
+  #rowOf(index: number): number {
+    return this.#sorted().findIndex((row) => row.index === index);
+  }
+
+  #sorted() {
+    const from = this.#from();
+    return this.#flown
+      .map(({ flight, time }, index) => {
+        const { end } = summarize(flight);
+        return { index, time, end, far: distance(from, end), towards: bearing(from, end) };
+      })
+      .sort((a, b) => a.far - b.far);
   }
 
   #showChosen(): void {
@@ -161,6 +181,11 @@ export class SweepResult implements Result {
       ...(chosen
         ? [
             h("h2", {}, `Launch ${formatUtc(chosen.time)}`),
+            h(
+              "button",
+              { type: "button", onclick: () => stage.state.change({ time: chosen.time }) },
+              "Use this launch time",
+            ),
             ...flightSummary(chosen.flight, stage.units, null),
             layerBoxes(stage, ["waypoints"], () => this.#layer?.showWaypoints(isShown(stage.state.plan, "waypoints"))),
           ]
@@ -171,23 +196,21 @@ export class SweepResult implements Result {
     );
   }
 
+  #useLaunch(): void {
+    this.stage.state.change({ target: null });
+    this.stage.panel.querySelector<HTMLElement>(".target button")?.focus();
+  }
+
   #targetNote(): HTMLElement {
     const { view, state } = this.stage;
     const choose = h("button", { type: "button", onclick: () => view.choose("target") }, "Choose a point");
-    if (!state.plan.target) return h("p", {}, "Distances are from the launch. ", choose);
-    const clear = h("button", { type: "button", onclick: () => state.change({ target: null }) }, "Use the launch");
-    return h("p", {}, "Distances are from your point. ", choose, " ", clear);
+    if (!state.plan.target) return h("p", { class: "target" }, "Distances are from the launch. ", choose);
+    const clear = h("button", { type: "button", onclick: () => this.#useLaunch() }, "Use the launch");
+    return h("p", { class: "target" }, "Distances are from your point. ", choose, " ", clear);
   }
 
   #table(): HTMLElement {
-    const from = this.#from();
-    const rows = this.#flown
-      .map(({ flight, time }, index) => {
-        const { end } = summarize(flight);
-        return { index, time, end, far: distance(from, end), towards: bearing(from, end) };
-      })
-      .sort((a, b) => a.far - b.far);
-    const body = rows.map(({ index, time, end, far, towards }) => {
+    const body = this.#sorted().map(({ index, time, end, far, towards }) => {
       const chosen = this.#chosen === index;
       return h(
         "tr",
@@ -206,6 +229,7 @@ export class SweepResult implements Result {
             },
             formatUtcShort(time),
           ),
+          h("span", { class: "local" }, formatLocal(time).slice(11)),
         ),
         h("td", {}, landingTime(time, end.time)),
         h("td", {}, formatDistance(far, this.stage.units)),

@@ -8,9 +8,8 @@ const system = matchMedia("(prefers-color-scheme: dark)");
 const listeners: ((theme: Theme) => void)[] = [];
 
 export function theme(): Theme {
-  const chosen = stored<string>("theme", "");
-  if (chosen === "light" || chosen === "dark") return chosen;
-  return system.matches ? "dark" : "light";
+  const isTheme = (value: unknown) => value === "light" || value === "dark";
+  return stored<Theme>("theme", isTheme, system.matches ? "dark" : "light");
 }
 
 export function chooseTheme(chosen: Theme): void {
@@ -24,7 +23,11 @@ export function onTheme(listener: (theme: Theme) => void): void {
 }
 
 export function applyTheme(): void {
-  const now = theme();
+  showAs(theme());
+}
+
+/** Show a theme without choosing it. */
+export function showAs(now: Theme): void {
   document.documentElement.dataset.theme = now;
   for (const listener of listeners) listener(now);
 }

@@ -66,6 +66,23 @@ export function inputText(value: number, quantity: Quantity, units: Units): stri
   return String(Number(toShown(value, quantity, units).toFixed(decimals(quantity, units))));
 }
 
+/**
+ * What somebody typed as a number, NaN for none: with a point or a comma before the decimals, with commas or spaces (and
+ * points, where `isLarge` numbers are meant) between thousands.
+ */
+export function readNumber(text: string, isLarge = false): number {
+  const plain = text.replace(/\s/g, "").replace("−", "-");
+  if (!plain) return Number.NaN;
+  if (/^-?[1-9]\d{0,2}(,\d{3})+(\.\d*)?$/.test(plain)) return Number(plain.replaceAll(",", ""));
+  if (isLarge && /^-?[1-9]\d{0,2}(\.\d{3})+$/.test(plain)) return Number(plain.replaceAll(".", ""));
+  return /^-?(\d+[.,]?\d*|[.,]\d+)$/.test(plain) ? Number(plain.replace(",", ".")) : Number.NaN;
+}
+
+/** The next whole minute, as a reader rounds it: a launch at 14:30 and 2 h 17 min make 16:47. */
+function toMinute(unixSeconds: number): number {
+  return Math.round(unixSeconds / 60) * 60;
+}
+
 const MISSING = "–";
 
 function grouped(value: number, places = 0): string {
@@ -147,7 +164,7 @@ function isoMinute(unixSeconds: number): string {
 
 /** A moment (Unix seconds) as "2026-11-21 12:00 UTC". */
 export function formatUtc(unixSeconds: number): string {
-  const text = isoMinute(unixSeconds);
+  const text = isoMinute(toMinute(unixSeconds));
   return text ? `${text.replace("T", " ")} UTC` : MISSING;
 }
 
@@ -155,8 +172,8 @@ const MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split(" ");
 
 /** A moment (Unix seconds) in UTC as "21 Nov 12:00". */
 export function formatUtcShort(unixSeconds: number): string {
-  const text = isoMinute(unixSeconds);
-  const date = new Date(unixSeconds * 1000);
+  const text = isoMinute(toMinute(unixSeconds));
+  const date = new Date(toMinute(unixSeconds) * 1000);
   return text ? `${date.getUTCDate()} ${MONTHS[date.getUTCMonth()]} ${text.slice(-5)}` : MISSING;
 }
 
@@ -173,7 +190,9 @@ export function formatLocal(unixSeconds: number, timeZone?: string): string {
     hourCycle: "h23",
     timeZoneName: "short",
   });
-  const parts = Object.fromEntries(format.formatToParts(unixSeconds * 1000).map(({ type, value }) => [type, value]));
+  const parts = Object.fromEntries(
+    format.formatToParts(toMinute(unixSeconds) * 1000).map(({ type, value }) => [type, value]),
+  );
   const { year, month, day, hour, minute, timeZoneName } = parts;
   return `${year}-${month}-${day} ${hour}:${minute} ${timeZoneName}`;
 }

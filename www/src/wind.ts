@@ -16,6 +16,8 @@ export class WindPanel {
   #charts: WindCharts | null = null;
   #place: Position | null = null;
   #profile: WindProfile | null = null;
+  #isShown = false;
+  #askedTime = 0;
   #asking: AbortController | null = null;
 
   constructor(
@@ -28,13 +30,25 @@ export class WindPanel {
     root.append(this.#text, this.#chartRoot);
     this.#write();
     state.onChange((changed) => {
-      if (changed.has("time") && this.#place) void this.show(this.#place);
+      if (changed.has("time")) this.#follow();
     });
   }
 
   /** Whether the panel is open: the place is marked while it is. */
   set isShown(yes: boolean) {
+    this.#isShown = yes;
     this.view.showWindPin(yes ? this.#place : null);
+    this.#follow();
+  }
+
+  /** The wind of another launch time is asked for once it is looked at. */
+  #follow(): void {
+    if (this.#isShown && this.#place && this.#askedTime !== this.state.plan.time) void this.show(this.#place);
+  }
+
+  /** Ask again for what could not be asked while the server was away. */
+  refresh(): void {
+    if (this.#isShown && this.#place && !this.#profile) void this.show(this.#place);
   }
 
   setUnits(units: Units): void {
@@ -50,6 +64,7 @@ export class WindPanel {
     this.#place = place;
     this.view.showWindPin(place);
     const { time } = this.state.plan;
+    this.#askedTime = time;
     try {
       const parameters = { lat: String(place.lat), lon: String(place.lon), timestamp: String(time) };
       this.#profile = (await ask<WindProfile>("/sim/windprofile", parameters, asking.signal)).body;
@@ -64,8 +79,10 @@ export class WindPanel {
   }
 
   #write(problem?: string): void {
-    const { plan } = this.state;
-    const here = () => void this.show({ lat: plan.lat, lon: plan.lon });
+    const here = () => {
+      const { lat, lon } = this.state.plan;
+      void this.show({ lat, lon });
+    };
     const buttons = h(
       "div",
       { class: "row" },

@@ -15,6 +15,7 @@ import {
   fromDateTimeInput,
   fromShown,
   inputText,
+  readNumber,
   toDateTimeInput,
   toShown,
   unitName,
@@ -149,6 +150,36 @@ describe("text", () => {
   });
 });
 
+test.each([
+  ["30000", 30000],
+  ["30,000", 30000],
+  ["1,234,567.5", 1234567.5],
+  ["30 000", 30000],
+  ["30\u202f000", 30000],
+  ["2,5", 2.5],
+  ["0,125", 0.125],
+  ["-4.5", -4.5],
+  ["−4.5", -4.5],
+  [".5", 0.5],
+  ["5.", 5],
+  ["30.000", 30],
+  ["", Number.NaN],
+  ["1,23,456", Number.NaN],
+  ["1e3", Number.NaN],
+  ["0x10", Number.NaN],
+  ["Infinity", Number.NaN],
+  ["12 m", Number.NaN],
+])("%s typed means %d", (text, number) => {
+  expect(readNumber(text)).toBe(number);
+});
+
+test("points stand between thousands where large numbers are meant", () => {
+  expect(readNumber("30.000", true)).toBe(30000);
+  expect(readNumber("1.234.567", true)).toBe(1234567);
+  expect(readNumber("30.5", true)).toBe(30.5);
+  expect(readNumber("0.125", true)).toBe(0.125);
+});
+
 describe("times", () => {
   const zone = process.env.TZ;
   afterEach(() => {
@@ -157,7 +188,10 @@ describe("times", () => {
 
   test("in UTC", () => {
     expect(formatUtc(NOON)).toBe("2026-11-21 12:00 UTC");
-    expect(formatUtc(NOON + 59.9)).toBe("2026-11-21 12:00 UTC");
+    // To the nearest minute, so that it agrees with a rounded duration since a whole one.
+    expect(formatUtc(NOON + 29.9)).toBe("2026-11-21 12:00 UTC");
+    expect(formatUtc(NOON + 30)).toBe("2026-11-21 12:01 UTC");
+    expect(formatUtcShort(NOON + 43199)).toBe("22 Nov 00:00");
     expect(formatUtcShort(NOON)).toBe("21 Nov 12:00");
     expect(formatUtcShort(NOON - 20 * 86400)).toBe("1 Nov 12:00");
     expect(formatUtc(Number.NaN)).toBe("–");
