@@ -52,6 +52,9 @@ def mixed() -> Iterator[str]:
         )
 
 
+WEB_THREADS = 8
+
+
 @dataclass(frozen=True)
 class Held:
     """What one worker holds."""
@@ -79,7 +82,7 @@ def ask(server: Server, addresses: Iterator[str], count: int) -> None:
 
 def settle(server: Server, before: dict[int, Held], megabytes: float) -> None:
     """Wait until the workers hold no more than before, and no more threads than their pools may have."""
-    most = 8 + (os.cpu_count() or 1) + 1
+    most = WEB_THREADS + (os.cpu_count() or 1) + 1
 
     def settled() -> bool:
         now = held(server)
@@ -108,6 +111,11 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_2000_mixed_requests_leave_nothing_behind(server: Server) -> None:
     addresses = mixed()
     ask(server, addresses, 960)
+    # On a busy machine one worker may have taken all of them.
+    for _ in range(8):
+        if min(worker.threads for worker in held(server).values()) >= WEB_THREADS:
+            break
+        ask(server, addresses, 960)
     before = held(server)
     ask(server, addresses, 2000)
     settle(server, before, megabytes=8.0)

@@ -146,6 +146,27 @@ def test_the_flight_follows_the_plan_without_a_click(visit: Open) -> None:
     expect(one.page.get_by_role("tab", name="Plan")).to_have_attribute("aria-selected", "true")
 
 
+def test_a_flight_that_follows_does_not_stop_what_is_asked_for_after_it(visit: Open) -> None:
+    one = visit().open()
+    one.fly()
+    one.tab("Plan")
+    held = one.hold("/sim/singlezpb")
+    # In one go: before the flight that follows has been asked for.
+    one.page.evaluate(
+        """() => {
+          const input = document.getElementById('asc');
+          input.value = '7';
+          input.dispatchEvent(new Event('input'));
+          document.getElementById('plan').requestSubmit();
+        }"""
+    )
+    one.page.wait_for_timeout(400)
+    assert len(held.routes) == 1
+    held.release()
+    one.has_result("Landing")
+    expect(one.page.get_by_role("tab", name="Result")).to_have_attribute("aria-selected", "true")
+
+
 def test_everything_is_shown_again_after_the_flight_has_followed_the_plan(visit: Open) -> None:
     one = visit().open()
     one.choose("zpb")

@@ -219,6 +219,12 @@ def test_looking_at_the_service_again_changes_nothing_under_the_hands(visit: Ope
     expect(field).to_have_value("100000")
     expect(one.page.locator("#perturbations-note")).to_contain_text("it must be 1 to 100")
     expect(one.page.locator("#time-utc")).to_have_value("2031-01-01T00:00")
+    place = one.page.locator("#place")
+    place.fill("48.2, ")
+    one.page.evaluate(LOOK_AGAIN)
+    one.wait(lambda: len(one.asked("/sim/status")) > looks + 1, "another look")
+    one.page.wait_for_timeout(200)
+    expect(place).to_have_value("48.2, ")
 
 
 def test_a_link_that_is_opened_while_the_server_is_away_is_flown_when_it_is_back(visit: Open) -> None:

@@ -50,6 +50,8 @@ export class EnsembleResult implements Result {
   readonly mean: { lat: number; lon: number };
   readonly #layers = new Map<string, L.Layer>();
   readonly #paths = new Map<number, L.Polyline>();
+  /** Whether the table of members is open. */
+  #showsMembers = false;
   #contourGroup = L.layerGroup();
   #contourLabels = L.layerGroup();
   readonly #zoneNote = h("p", { class: "zone-share", role: "status" });
@@ -392,9 +394,12 @@ export class EnsembleResult implements Result {
       return row;
     });
     const heads = ["Member", "Lands, UTC", "Distance", "From the mean"].map((name) => h("th", {}, name));
+    const ontoggle = (event: Event) => {
+      this.#showsMembers = (event.target as HTMLDetailsElement).open;
+    };
     return h(
       "details",
-      {},
+      { open: this.#showsMembers, ontoggle },
       h("summary", {}, `The ${this.flights.length} members`),
       h("table", {}, h("thead", {}, h("tr", {}, ...heads)), h("tbody", {}, ...rows)),
     );

@@ -157,8 +157,7 @@ export class PlanForm {
   /** Write the plan into the fields that nobody is typing in. */
   show(): void {
     const { plan } = this.#state;
-    const isTyping = document.activeElement === this.#place && this.#isThePlace(this.#place.value);
-    if (!isTyping && !this.#unreadable.has("lat")) {
+    if (document.activeElement !== this.#place && !this.#unreadable.has("lat")) {
       this.#place.value = this.#placeText();
     }
     for (const [name, field] of this.#fields) {
@@ -190,6 +189,7 @@ export class PlanForm {
     if (site && (site.lat !== lat || wrap(site.lon) !== lon)) this.#sites.value = "";
     if (changed.has("lat") || changed.has("lon")) {
       this.#unreadable.delete("lat");
+      if (!this.#isThePlace(this.#place.value)) this.#place.value = this.#placeText();
       this.#notLocated = "";
       this.#askGround();
     }
@@ -585,7 +585,7 @@ function sites(): Site[] {
     Number.isFinite(site.lat) &&
     Number.isFinite(site.lon) &&
     (site.alt === null || Number.isFinite(site.alt));
-  return stored<Site[]>("sites", (value) => Array.isArray(value) && value.every(isSite), []);
+  return stored<Site[]>("sites", Array.isArray, []).filter(isSite);
 }
 
 function section(title: string, ...content: (HTMLElement | null)[]): HTMLElement {

@@ -16,6 +16,7 @@ import { decodePlan, encodePlan } from "./share";
 import { SingleResult } from "./single";
 import { PlanState, remembered } from "./state";
 import { store, stored } from "./stored";
+import { SweepResult } from "./sweep";
 import { applyTheme, chooseTheme, onTheme, showAs, theme } from "./theme";
 import type { Units } from "./units";
 import { WindPanel } from "./wind";
@@ -41,7 +42,7 @@ const stale = h(
   "p",
   { class: "stale", id: "stale", hidden: true },
   "The plan has changed since. ",
-  h("button", { type: "button", onclick: () => void runner.run() }, "Fly again"),
+  h("button", { type: "button", onclick: flyAgain }, "Fly again"),
 );
 const extras = h(
   "div",
@@ -162,6 +163,12 @@ function render(): void {
   placeCharts();
 }
 
+function flyAgain(): void {
+  // The button goes with the note.
+  byId("fly").focus();
+  void runner.run();
+}
+
 function showStale(): void {
   stale.hidden = !result || flownAlike(result.plan, state.plan);
 }
@@ -176,21 +183,24 @@ function share(): void {
   void copyText(location.href, "The link is copied");
 }
 
-/** On paper everything is light: the map is drawn anew for it, and as it was after it. */
+/** On paper everything is light, which the map takes some time for. */
 function print(): void {
-  document.documentElement.classList.add("printed");
-  const before = theme();
   showAs("light");
-  setTimeout(() => {
-    window.print();
-    document.documentElement.classList.remove("printed");
-    showAs(before);
-  }, PRINT_AFTER_MS);
+  setTimeout(() => window.print(), PRINT_AFTER_MS);
 }
+addEventListener("beforeprint", () => showAs("light"));
+addEventListener("afterprint", applyTheme);
 
 // What changes what
 
 let follow = 0;
+/** A single flight takes milliseconds: it follows the plan, and stops nothing that was asked for. */
+function followPlan(): void {
+  clearTimeout(follow);
+  if (!(result instanceof SingleResult) || state.plan.mode !== "single" || runner.isAskedFor) return;
+  if (!flownAlike(result.plan, state.plan)) follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
+}
+
 const DRAWN_ONLY = new Set<keyof Plan>(["zone", "target", "hidden"]);
 
 /** Launch times that nobody has chosen follow the launch time. */
@@ -199,7 +209,8 @@ let isFollowing = false;
 
 function followTime(changed: ReadonlySet<keyof Plan>): void {
   if (!isFollowing && (changed.has("sweepFrom") || changed.has("sweepTo"))) sweepFollows = false;
-  if (!changed.has("time") || !sweepFollows) return;
+  // A sweep that is shown stays what it is while one of its launch times is taken.
+  if (!changed.has("time") || !sweepFollows || result instanceof SweepResult) return;
   const { time } = state.plan;
   const last = form.around.covers?.to ?? Number.POSITIVE_INFINITY;
   isFollowing = true;
@@ -216,10 +227,7 @@ state.onChange((changed) => {
   if (changed.has("target") && result && !(result instanceof EnsembleResult)) render();
   if ([...changed].every((name) => DRAWN_ONLY.has(name))) return;
   showStale();
-  clearTimeout(follow);
-  // A single flight takes milliseconds: it follows the plan, and stops nothing that was asked for.
-  if (result instanceof SingleResult && state.plan.mode === "single" && !runner.isAskedFor)
-    follow = window.setTimeout(() => void runner.run(true), FOLLOW_MS);
+  followPlan();
 });
 
 byId("plan").addEventListener("submit", (event) => {
@@ -235,8 +243,10 @@ for (const event of ["pointerdown", "keydown"]) {
   });
 }
 runner.onStart = () => {
+  clearTimeout(follow);
   isIdle = true;
 };
+runner.onEnd = followPlan;
 runner.onRefused = () => openTab("plan");
 
 view.everything = () => result?.bounds() ?? null;
@@ -301,7 +311,9 @@ performance.mark("habsim:usable");
 function flyLink(cycle: string): void {
   if (!link.plan.time) return;
   if (link.cycle && link.cycle !== cycle) announceCycle(link.cycle, cycle);
+  const wasIdle = isIdle;
   void runner.run();
+  isIdle = wasIdle;
 }
 
 function announceCycle(then: string, now: string): void {

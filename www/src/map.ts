@@ -37,7 +37,8 @@ const printing = matchMedia("print");
 // Fingers are less exact than a mouse.
 const TOLERANCE_PX = matchMedia("(pointer: coarse)").matches ? 14 : 6;
 
-const DOUBLE_CLICK_MS = 500;
+// Two taps in less are the double tap of Leaflet.
+const DOUBLE_TAP_MS = 300;
 
 export class MapView {
   readonly map: L.Map;
@@ -58,6 +59,7 @@ export class MapView {
   #isLaunched = false;
   #drawn: Position[] | null = null;
   /** Where the launch was before a click that may be the first half of a double click. */
+  #clicked = 0;
   #beforeClick: Pick<Plan, "lat" | "lon" | "alt"> | null = null;
   /** The last thing done to the map was a click or a tap. */
   #isPointing = false;
@@ -115,6 +117,10 @@ export class MapView {
 
     this.map.on("click", (event) => {
       this.#isPointing = true;
+      const { lat, lon, alt } = this.#state.plan;
+      const { detail, timeStamp } = event.originalEvent;
+      if (detail < 2 && timeStamp - this.#clicked > DOUBLE_TAP_MS) this.#beforeClick = { lat, lon, alt };
+      this.#clicked = timeStamp;
       this.#act(event.latlng);
     });
     this.map.on("dblclick", (event) => {
@@ -133,7 +139,7 @@ export class MapView {
     );
     root.append(h("div", { class: "cross", "aria-hidden": "true" }));
     state.onChange((changed) => this.#onPlan(changed));
-    this.#onPlan(new Set(["target", "zone"]));
+    this.#onPlan(new Set(["target", "zone", "mode"]));
     this.#showHint();
     new ResizeObserver(() => {
       if (printing.matches) return;
@@ -181,6 +187,7 @@ export class MapView {
   choose(tool: Tool | null): void {
     if (this.#drawn && tool !== "zone") this.#cancelZone();
     this.#tool = tool;
+    this.#isPointing = false;
     if (tool === "zone") {
       this.#drawn = [];
       this.#drawZone();
@@ -223,11 +230,6 @@ export class MapView {
         break;
       default:
         if (this.#clickLaunches) {
-          const { lat, lon, alt } = this.#state.plan;
-          this.#beforeClick ??= { lat, lon, alt };
-          setTimeout(() => {
-            this.#beforeClick = null;
-          }, DOUBLE_CLICK_MS);
           this.#setLaunch(at);
         }
     }
@@ -251,6 +253,7 @@ export class MapView {
       this.#launch.setLatLng(at);
       if (!before.equals(at) && !this.bounds.contains(at)) this.map.setView(at, Math.max(this.map.getZoom(), 6));
     }
+    if (changed.has("mode")) this.#buttons.get("target")!.hidden = plan.mode !== "sweep";
     if (changed.has("target") || changed.has("mode") || changed.has("lon")) {
       if (plan.target && plan.mode === "sweep") this.#target.setLatLng(this.near(plan.target)).addTo(this.map);
       else this.#target.remove();
@@ -324,10 +327,10 @@ export class MapView {
     } else if (event.key === "Enter" && event.target === this.map.getContainer()) {
       const centre = this.map.getCenter();
       const last = this.#drawn?.at(-1);
-      const isPointing = this.#isPointing;
-      this.#isPointing = false;
-      // Who draws with a pointer ends with the key.
-      if (isPointing && this.#drawn && this.#drawn.length > 2) this.#finishZone();
+      // Who draws with a pointer ends with the key, once there are corners enough.
+      if (this.#isPointing && this.#drawn?.length) {
+        if (this.#drawn.length > 2) this.#finishZone();
+      }
       // Twice at the same place ends a zone.
       else if (last && last.lat === rounded(centre.lat) && last.lon === rounded(wrap(centre.lng))) this.#finishZone();
       else this.#act(centre);

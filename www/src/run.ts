@@ -23,6 +23,8 @@ const LABELS: Record<Plan["mode"], string> = {
 export class Runner {
   onResult: (result: Result, quiet: boolean) => void = () => {};
   onStart: () => void = () => {};
+  /** Called when a result is there and nothing runs any more. */
+  onEnd: () => void = () => {};
   /** Called before what is wrong with the plan is shown in its fields. */
   onRefused: () => void = () => {};
   readonly #fly = h("button", { type: "submit", form: "plan", id: "fly", class: "primary" });
@@ -82,10 +84,12 @@ export class Runner {
     const { plan } = this.stage.state;
     const show = setTimeout(() => this.#begin(), quiet ? 1000 : SHOW_AFTER_MS);
     const started = performance.now();
+    let hasResult = false;
     try {
       const result = await this.#answer(plan, control.signal);
       if (control.signal.aborted) return;
       this.onResult(result, quiet);
+      hasResult = true;
       if (!quiet) announce(`${result.says}. Took ${((performance.now() - started) / 1000).toFixed(1)} seconds.`);
     } catch (error) {
       if (control.signal.aborted) {
@@ -102,6 +106,7 @@ export class Runner {
         this.#progress.hidden = true;
         this.#fly.hidden = false;
         if (isHere) this.#fly.focus();
+        if (hasResult) this.onEnd();
       }
     }
   }

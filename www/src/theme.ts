@@ -28,6 +28,7 @@ export function applyTheme(): void {
 
 /** Show a theme without choosing it. */
 export function showAs(now: Theme): void {
+  if (document.documentElement.dataset.theme === now) return;
   document.documentElement.dataset.theme = now;
   for (const listener of listeners) listener(now);
 }
