@@ -326,9 +326,6 @@ def air() -> kernels.Air:
     )
 
 
-_NO_ZONE, _NO_APPROACHES = Zone(0.0, 0.0).table, np.empty((0, 5))
-
-
 class _Scout:
     """The winds for one call of a kernel, with what it notes about tiles that are missing: see `kernels.Winds`."""
 
@@ -402,7 +399,7 @@ class Simulator:
         while True:
             kernels.fly(
                 scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
-                float(step), landing, outcome, path, marks, _NO_ZONE, _NO_APPROACHES,
+                float(step), landing, outcome, path, marks, None, None,
             )  # fmt: skip
             longest_path = int(marks[:, -1].max(initial=0))
             if longest_path <= path.shape[1]:

@@ -487,8 +487,8 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
     Fills `landing` (n, 4): Unix seconds, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and
     what it met as bits. The first m flights are written to `path` (m, capacity, 6): Unix seconds, lat, lon, alt, u, v;
     `marks` (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were
-    kept. Of the first k flights the closest approach to `zone` (7,) is noted in `closest` (k, 5): see `note_approach`,
-    which finds there what was noted before.
+    kept. The closest approach of each flight to `zone` (7,) is noted in `closest` (n, 5), see `note_approach`, which
+    finds there what was noted before. Both are None where nobody asks: this is compiled without it then.
     """
     phases = chain.shape[0]
     end_time = (winds.times - 1) * winds.interval
@@ -603,7 +603,7 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                 if time > end_time + 1e-6 or time < -1e-6:
                     status = OUT_OF_TIME
                     break
-                if flight < closest.shape[0]:
+                if closest is not None:
                     note_approach(
                         air, kind, rate, phase, winds.start + phase_time, direction,
                         (point[0], point[1], point[5]), (lat, lon, elapsed), zone, closest[flight],
