@@ -195,17 +195,11 @@ class MemberSimulator(Simulator):
         return self._with_winds(lambda: fly(launches, profile, step=step, paths=paths), watch)
 
     def approach(
-        self,
-        launches: Launches,
-        profile: Profile,
-        zone: Zone,
-        *,
-        step: float = DEFAULT_STEP_SECONDS,
-        watch: Watch | None = None,
+        self, launches: Launches, profile: Profile, zone: Zone, *, step: float = DEFAULT_STEP_SECONDS
     ) -> Approaches:
         """As `Simulator.approach`; winds that are not on this machine are fetched, as by `fly`."""
         approach = super().approach
-        return self._with_winds(lambda: approach(launches, profile, zone, step=step), watch)
+        return self._with_winds(lambda: approach(launches, profile, zone, step=step), None)
 
     def _with_winds(self, run: Callable[[], Flown], watch: Watch | None) -> Flown:
         """What `run` gives when all the winds it needs are there."""
