@@ -25,6 +25,7 @@ from gefs import Cycle, Cycles
 from habsim import landing, montecarlo
 from habsim.classes import (
     DEFAULT_STEP_SECONDS,
+    Approaches,
     Balloon,
     ElevationFile,
     Flights,
@@ -32,6 +33,7 @@ from habsim.classes import (
     Location,
     Simulator,
     Trajectory,
+    Zone,
     on_the_ground,
 )
 from habsim.errors import (
@@ -52,6 +54,7 @@ from store.manifest import DEMO
 from store.resident import ResidentFile, Watch
 
 Result = TypeVar("Result")
+Flown = TypeVar("Flown", Flights, Approaches)
 Floats = npt.NDArray[np.float64]
 
 log = logging.getLogger(__name__)
@@ -188,12 +191,24 @@ class MemberSimulator(Simulator):
         A flight without its winds goes on a while in those it had, so that most of what all flights will need is
         fetched at once; then they all fly again. Raises what the bucket raises.
         """
+        fly = super().fly
+        return self._with_winds(lambda: fly(launches, profile, step=step, paths=paths), watch)
+
+    def approach(
+        self, launches: Launches, profile: Profile, zone: Zone, *, step: float = DEFAULT_STEP_SECONDS
+    ) -> Approaches:
+        """As `Simulator.approach`; winds that are not on this machine are fetched, as by `fly`."""
+        approach = super().approach
+        return self._with_winds(lambda: approach(launches, profile, zone, step=step), None)
+
+    def _with_winds(self, run: Callable[[], Flown], watch: Watch | None) -> Flown:
+        """What `run` gives when all the winds it needs are there."""
         for _ in range(_MOST_ROUNDS):
-            flights = super().fly(launches, profile, step=step, paths=paths)
-            if not flights.lacks_winds:
+            flown = run()
+            if not flown.lacks_winds:
                 self._check()
-                return flights
-            self._fetch(flights.missing, watch)
+                return flown
+            self._fetch(flown.missing, watch)
         raise self._endless()
 
     def winds_over(self, time: float, latitude: float, longitude: float, altitudes: npt.ArrayLike) -> Floats:

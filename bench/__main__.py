@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import accuracy, dataplane, flights, ingest, machine, page, service
+from bench import accuracy, dataplane, flights, ingest, machine, page, reverse, service
 from bench.table import Row, show
 from settings import Settings
 
@@ -22,6 +22,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
         dataplane.rows,
     ),
     "ingest": ("Ingest: from NOAA's messages to wind files", ingest.rows),
+    "reverse": (f"Reverse planning: classic files, {reverse.CORES} cores, 100 km", reverse.rows),
     "flights": ("Flights: one core, in process", flights.rows),
 }
 

@@ -6,11 +6,13 @@ import datetime
 import functools
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from habsim import atmosphere, kernels
+from habsim.atmosphere import EARTH_RADIUS
 from habsim.errors import (
     BadRequestError,
     ElevationError,
@@ -25,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 
 # Steps end at every level and are at most this long. Measured in bench/accuracy.py.
 DEFAULT_STEP_SECONDS = 150.0
+_ALTITUDES = (-1000.0, 60000.0)  # m, lower and higher than any flight
 _PATH_CAPACITY = 512  # points; a longer path is flown again with room for all of it
 
 
@@ -164,6 +167,45 @@ class Flights:
     failures: dict[int, FlightError | OutsideCycleError | WindFileError]
     trajectories: tuple[Trajectory | None, ...]
     warnings: tuple[str, ...]
+    missing: npt.NDArray[np.intp]
+    lacks_winds: bool
+
+
+@dataclass(frozen=True)
+class Zone:
+    """A place to come close to: degrees, and the altitudes (m) and Unix seconds between which it counts."""
+
+    latitude: float
+    longitude: float
+    lowest: float = -math.inf
+    highest: float = math.inf
+    earliest: float = -math.inf
+    latest: float = math.inf
+
+    @cached_property
+    def table(self) -> Floats:
+        """The zone as `kernels.note_approach` reads it, (7,)."""
+        lat, lon = math.radians(self.latitude), math.radians(self.longitude)
+        ring = math.cos(lat)
+        # Tables of the atmosphere are not read at infinity.
+        altitudes = np.clip((self.lowest, self.highest), *_ALTITUDES)
+        centre = ring * math.cos(lon), ring * math.sin(lon), math.sin(lat)
+        return np.array([*centre, *altitudes, self.earliest, self.latest])
+
+
+@dataclass(frozen=True)
+class Approaches:
+    """How close n flights came to the centre of a zone.
+
+    `closest` (n, 5): Unix seconds, latitude, longitude 0..360, altitude, great-circle distance (m) on the ground; the
+    distance is infinite, and the rest not a number, where a flight was never within the zone's altitudes and times.
+    `landing` (n, 4) as in `Flights`. `status` (n,): how each flight ended, `kernels.LANDED` or what kept it from that;
+    what was noted before is there all the same. `missing`, `lacks_winds` as in `Flights`.
+    """
+
+    closest: Floats
+    landing: Floats
+    status: npt.NDArray[np.int64]
     missing: npt.NDArray[np.intp]
     lacks_winds: bool
 
@@ -357,7 +399,7 @@ class Simulator:
         while True:
             kernels.fly(
                 scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
-                float(step), landing, outcome, path, marks,
+                float(step), landing, outcome, path, marks, None, None,
             )  # fmt: skip
             longest_path = int(marks[:, -1].max(initial=0))
             if longest_path <= path.shape[1]:
@@ -372,6 +414,29 @@ class Simulator:
         lacks_winds = bool((outcome[:, 0] == kernels.NOT_RESIDENT).any())
         met = int(np.bitwise_or.reduce(outcome[:, 1])) if count else 0
         return Flights(landing, failures, trajectories, self._warnings(met), np.flatnonzero(scout.wanted), lacks_winds)
+
+    def approach(
+        self, launches: Launches, profile: Profile, zone: Zone, *, step: float = DEFAULT_STEP_SECONDS
+    ) -> Approaches:
+        """Fly n launches and find how close each comes to `zone`, anywhere on its way. `step` is the longest step, s.
+
+        Between the ends of a step the path is the arc of a great circle, run through evenly. Nothing is raised for a
+        flight that fails: its `status` tells.
+        """
+        count = len(launches)
+        scout = _Scout(self._winds, self.field.tiles)
+        landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
+        closest = np.full((count, 5), np.nan)
+        closest[:, 4] = np.inf
+        no_path, no_marks = np.empty((0, 1, 6)), np.zeros((0, len(profile.phases) + 1), np.int64)
+        kernels.fly(
+            scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
+            float(step), landing, outcome, no_path, no_marks, zone.table, closest,
+        )  # fmt: skip
+        reached = np.isfinite(closest[:, 4])
+        closest[reached, 4] = 2.0 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * np.sqrt(closest[reached, 4]), 1.0))
+        lacks_winds = bool((outcome[:, 0] == kernels.NOT_RESIDENT).any())
+        return Approaches(closest, landing, outcome[:, 0].copy(), np.flatnonzero(scout.wanted), lacks_winds)
 
     @property
     def top(self) -> float:

@@ -38,6 +38,9 @@ CONSTANT_RATE, DRAG_BALANCE = 0, 1
 # How a flight ended.
 LANDED, LAUNCH_OUT_OF_TIME, OUT_OF_TIME, BAD_WIND, TOO_LONG, NOT_RESIDENT = 0, 1, 2, 3, 4, 5
 
+# What a zone is: the unit vector to its centre, altitudes (m) and Unix seconds within which it counts.
+ZONE_X, ZONE_Y, ZONE_Z, ZONE_LOWEST, ZONE_HIGHEST, ZONE_FROM, ZONE_TO = range(7)
+
 # What a flight met on its way, as bits.
 ABOVE_TOP_LEVEL, BELOW_BOTTOM_LEVEL, EARLY_GROUND = 1, 2, 4
 
@@ -414,6 +417,57 @@ def time_of_ground(winds, air, ground, kind, rate, phase, point, stage, length, 
     return late
 
 
+@njit(nogil=True, cache=True, error_model="numpy")
+def note_approach(air, kind, rate, phase, began, direction, start, end, zone, closest):
+    """Note in `closest` where a step comes closest to the centre of `zone`, if it is closer than what is there.
+
+    `phase` is (alt, fall) at its begin, `began` its Unix seconds, `start` and `end` (lat, lon, elapsed) of the step.
+    What counts is the part of the step within the zone's altitudes and times. Its path is the arc of the great
+    circle, run through by the chord P + f D of unit vectors: towards the centre T it points best where the derivative
+    of T.(P + f D) / |P + f D| vanishes, at f = (T.D - T.P P.D) / (T.P D.D - T.D P.D), and T.P is 1 where it matters.
+
+    `closest` (5,): Unix seconds, lat, lon, alt, and the square of the chord to the centre on the unit sphere.
+    """
+    first, last = direction * (zone[ZONE_FROM] - began), direction * (zone[ZONE_TO] - began)
+    low, high = max(start[2], min(first, last)), min(end[2], max(first, last))
+    if rate != 0.0:
+        first = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_LOWEST])
+        last = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_HIGHEST])
+        low, high = max(low, min(first, last)), min(high, max(first, last))
+    elif not zone[ZONE_LOWEST] <= phase[0] <= zone[ZONE_HIGHEST]:
+        return
+    if low > high:
+        return
+    ring, other = math.cos(start[0] / DEGREES), math.cos(end[0] / DEGREES)
+    x, y, z = ring * math.cos(start[1] / DEGREES), ring * math.sin(start[1] / DEGREES), math.sin(start[0] / DEGREES)
+    dx, dy = other * math.cos(end[1] / DEGREES) - x, other * math.sin(end[1] / DEGREES) - y
+    dz = math.sin(end[0] / DEGREES) - z
+    square = dx * dx + dy * dy + dz * dz
+    along = zone[ZONE_X] * dx + zone[ZONE_Y] * dy + zone[ZONE_Z] * dz
+    towards = zone[ZONE_X] * x + zone[ZONE_Y] * y + zone[ZONE_Z] * z
+    # P.D is -D.D / 2, because both ends are on the sphere.
+    turn = square * (towards + 0.5 * along)
+    length = end[2] - start[2]
+    from_share, to_share = (low - start[2]) / length if length > 0.0 else 0.0, 1.0
+    if length > 0.0:
+        to_share = (high - start[2]) / length
+    # On the far side of the Earth that is where it points worst: one of the ends is best.
+    share = (along + 0.5 * towards * square) / turn if turn > 0.0 else (to_share if along > 0.0 else from_share)
+    share = min(max(share, from_share), to_share)
+    x, y, z = x + share * dx, y + share * dy, z + share * dz
+    norm = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / norm, y / norm, z / norm
+    chord = (x - zone[ZONE_X]) ** 2 + (y - zone[ZONE_Y]) ** 2 + (z - zone[ZONE_Z]) ** 2
+    if chord < closest[4]:
+        elapsed = start[2] + share * length
+        alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed)
+        closest[0] = began + direction * elapsed
+        closest[1] = DEGREES * math.atan2(z, math.hypot(x, y))
+        closest[2] = DEGREES * math.atan2(y, x) % 360.0
+        closest[3] = min(max(alt, zone[ZONE_LOWEST]), zone[ZONE_HIGHEST])
+        closest[4] = chord
+
+
 @_inlined
 def step_length(remaining, to_level, longest):
     """Length of the next step, s: equal parts no longer than `longest` up to the next level or the phase's end."""
@@ -422,7 +476,7 @@ def step_length(remaining, to_level, longest):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fly(winds, air, ground, chain, launches, direction, longest, landing, outcome, path, marks):
+def fly(winds, air, ground, chain, launches, direction, longest, landing, outcome, path, marks, zone, closest):
     """Fly a batch of n flights of p phases each.
 
     `chain` (p, 5) whole numbers, one row a phase: what moves it vertically, the column of `launches` with its speed
@@ -433,7 +487,8 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
     Fills `landing` (n, 4): Unix seconds, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and
     what it met as bits. The first m flights are written to `path` (m, capacity, 6): Unix seconds, lat, lon, alt, u, v;
     `marks` (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were
-    kept.
+    kept. The closest approach of each flight to `zone` (7,) is noted in `closest` (n, 5), see `note_approach`, which
+    finds there what was noted before. Both are None where nobody asks: this is compiled without it then.
     """
     phases = chain.shape[0]
     end_time = (winds.times - 1) * winds.interval
@@ -548,6 +603,11 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                 if time > end_time + 1e-6 or time < -1e-6:
                     status = OUT_OF_TIME
                     break
+                if closest is not None:
+                    note_approach(
+                        air, kind, rate, phase, winds.start + phase_time, direction,
+                        (point[0], point[1], point[5]), (lat, lon, elapsed), zone, closest[flight],
+                    )  # fmt: skip
         if winds.tile_shift >= 0 and whole_at(winds.held + 8) > 0:
             status = NOT_RESIDENT
         if recorded:

@@ -108,13 +108,13 @@ class LandingStatistics:
 
 
 @dataclass(frozen=True)
-class _Plane:
+class Plane:
     """Azimuthal equidistant plane. `frame` (3, 3): rows are the unit vectors east, north and up at its centre."""
 
     frame: Array
 
     @classmethod
-    def at(cls, up: Array) -> _Plane:
+    def at(cls, up: Array) -> Plane:
         longitude = math.atan2(up[1], up[0])
         east = np.array([-math.sin(longitude), math.cos(longitude), 0.0])
         return cls(np.stack([east, np.cross(up, east), up]))
@@ -129,7 +129,7 @@ class _Plane:
         return result
 
     def unproject(self, points: Array) -> Array:
-        """Metres (n, 2) to degrees (n, 2): longitude -180..180, latitude."""
+        """Metres (n, 2), x eastward and y northward, to degrees (n, 2): longitude -180..180, latitude."""
         flat = points / EARTH_RADIUS
         angle = np.hypot(flat[:, 0], flat[:, 1])
         vectors = np.sinc(angle / np.pi)[:, None] * (flat @ self.frame[:2])
@@ -170,12 +170,12 @@ def statistics(
     are all zero, and landings that cancel out (two antipodes), which have no mean.
     """
     degrees, share = _landings(latitude, longitude, weight)
-    vectors = _to_vectors(degrees)
+    vectors = to_vectors(degrees)
     mean = share @ vectors
     length = float(np.linalg.norm(mean))
     if length < 1e-9:
         raise ValueError(f"the landings cancel out on the sphere: their mean vector has length {length:.1e}")
-    plane = _Plane.at(mean / length)
+    plane = Plane.at(mean / length)
     points = plane.project(vectors)
     deviation, axes = _principal_axes(points, share)
     grid = _estimate_density(points, share, deviation, axes)
@@ -243,7 +243,8 @@ def _check_range(name: str, values: Array, low: float, high: float) -> None:
         raise ValueError(f"{name}[{wrong[0]}] is {values[wrong[0]]}, it must be finite{limit}")
 
 
-def _to_vectors(degrees: Array) -> Array:
+def to_vectors(degrees: Array) -> Array:
+    """Longitude and latitude (n, 2), degrees, to unit vectors (n, 3)."""
     lon, lat = np.radians(degrees).T
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
@@ -310,7 +311,7 @@ def _grid_axis(along: Array, share: Array, bandwidth: float) -> Array:
     return result
 
 
-def _regions(grid: _DensityGrid, plane: _Plane) -> tuple[Region, ...]:
+def _regions(grid: _DensityGrid, plane: Plane) -> tuple[Region, ...]:
     generator = contour_generator(z=grid.density, name="serial", fill_type=FillType.OuterOffset)
     bend_limit = _BEND_LIMIT * float(grid.step.min())
     regions = []
@@ -352,7 +353,7 @@ def _short_way(turn: Array) -> Array:
     return result
 
 
-def _to_sphere(ring: Array, plane: _Plane, bend_limit: float) -> Array:
+def _to_sphere(ring: Array, plane: Plane, bend_limit: float) -> Array:
     """A closed ring in metres as longitude and latitude, with vertices added where an edge would bend too much.
 
     That is close to a pole: on an edge that spans an angle at the pole, the line straight in longitude and latitude

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pytest
 
 import windfile
-from habsim import atmosphere
+from habsim import atmosphere, demo_winds
 from habsim.classes import Launches, WindField
 from settings import Settings
 from store.bucket import Bucket, LocalBucket
@@ -70,6 +70,21 @@ def sample(
 
 def uniform(u: float, v: float) -> Flow:
     return lambda lat, lon, pressure, time: (u, v)
+
+
+def demo(member: int, *, days: float = 2.0) -> WindField:
+    """The demo atmosphere at 5 degrees."""
+    latitudes, longitudes = np.linspace(90.0, -90.0, 37), np.linspace(0.0, 360.0, 73)
+    times = np.arange(START, START + 86400.0 * days + 1.0, 21600.0)
+    axes = demo_winds.Axes(latitudes, longitudes, demo_winds.LEVELS, times)
+    weather = demo_winds.sample_control(axes, START)
+    if member:
+        weather += demo_winds.sample_perturbation(axes, START, member)
+    data = np.empty((*weather.height.shape, 2), np.float16)
+    data[..., 0], data[..., 1] = weather.eastward, weather.northward
+    height = np.empty(weather.height.shape, np.float16)
+    height[...] = weather.height
+    return WindField(f"demo {member}", data, height, demo_winds.LEVELS, START, 21600.0)
 
 
 def write_field(path: Path, field: WindField, **more: Any) -> Path:

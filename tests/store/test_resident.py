@@ -17,7 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from habsim.classes import ElevationFile, Location, Simulator, Tiles, WindField
+from habsim import kernels
+from habsim.classes import ElevationFile, Location, Simulator, Tiles, WindField, Zone
 from habsim.errors import BucketError, NotResidentError, ObjectChangedError, UnavailableError, WindFileError
 from habsim.profiles import PROFILES
 from simulate import MemberSimulator
@@ -393,6 +394,15 @@ def test_batch_of_every_profile_is_that_of_the_whole_file(bucket: Elsewhere, tmp
     found, expected = (s.fly(batch, PROFILES[profile], paths=3) for s in (simulator, exact))
     assert found.landing.tobytes() == expected.landing.tobytes()
     assert {i: str(e) for i, e in found.failures.items()} == {i: str(e) for i, e in expected.failures.items()}
+
+
+def test_approaches_to_a_zone_are_those_of_the_whole_file(bucket: Elsewhere, tmp_path: Path) -> None:
+    simulator, exact = MemberSimulator(made(bucket, tmp_path / "cache"), GROUND), whole(bucket)
+    batch = launches()
+    batch.table = everywhere(60)
+    found, expected = (s.approach(batch, PROFILES["zpb"], Zone(45.0, 180.0)) for s in (simulator, exact))
+    assert found.closest.tobytes() == expected.closest.tobytes()
+    assert found.status.tolist() == [kernels.LANDED] * 60
 
 
 def test_flight_without_winds_says_which_tiles_it_needs(bucket: Elsewhere, tmp_path: Path) -> None:

@@ -1,0 +1,154 @@
+"""Reverse planning on classic files: whole searches on two cores, each in a process of its own.
+
+The places are those of a grid with the middle of the area among them: 317 at 10 km within 100 km, where the area has
+room for 314. So the searches here are a little larger than the 314 x 28 = 8,792 flights of the table in the issue.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bench import cycles
+from bench.flights import START, elevation
+from bench.table import Row
+from habsim.classes import Balloon, Launches, Simulator, on_the_ground
+from habsim.profiles import PROFILES
+from habsim.reverse import Configuration, LaunchWindow, Plan, SearchArea, Target, TimeWindow, estimate, search
+from store.manifest import wind_file_name
+from windfile import WindFile
+
+CORES = 2
+TARGET = Target(45.0, 2.5, 20_000.0)  # downwind of most of the search area
+BALLOON = Configuration("30 km", Balloon(5.0, 7.0, 30000.0), PROFILES["standard"])
+DAY, HOUR = 86400.0, 3600.0
+STEPS = (30.0, 60.0, 150.0)
+CONVERGED_SECONDS = 2.0
+FLIGHTS = 2000
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search to measure: 100 km about (45, 1), a grid of `spacing` m, `times` launch times `step` s apart."""
+
+    what: str
+    spacing: float
+    times: int
+    step: float
+    members: int
+    runs: int
+    asked: str
+
+    def plan(self, *, refine: bool) -> Plan:
+        window = TimeWindow(START, START + self.times * self.step, self.step)
+        area = SearchArea(45.0, 1.0, 100_000.0, self.spacing)
+        return Plan(TARGET, area, LaunchWindow(window), (BALLOON,), refine)
+
+
+SEARCHES = (
+    Search("10 km grid, 7 days, 6 h", 10_000.0, 28, 6 * HOUR, 1, 7, "<= 2 s"),
+    Search("10 km grid, 7 days, 6 h, 21 members", 10_000.0, 28, 6 * HOUR, 21, 5, "<= 20 s"),
+    Search("10 km grid, 6.3 days, 1 h, 21 members", 10_000.0, 151, HOUR, 21, 3, "<= 60 s, <= 1 GB"),
+    Search("2 km grid, 5.3 days, 1 h, 1 member", 2_000.0, 128, HOUR, 1, 3, "<= 60 s, <= 1 GB"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Median seconds of the runs, after one that warms caches; flights made and asked; hits; peak of own memory."""
+
+    seconds: float
+    flights: int
+    asked: int
+    hits: int
+    megabytes: float
+
+
+def rows(data_dir: Path) -> Iterator[Row]:
+    bucket, told = cycles.bucket(data_dir / "bench", cycles.CLASSIC)
+    yield Row("classic wind files, 1 degree, 19 levels, 6-hourly to 384 h", told)
+    paths = [bucket.local_path(wind_file_name(cycles.CYCLE, member)) for member in range(cycles.MEMBERS)]
+    yield from _of_steps(paths[3], data_dir)
+    for wanted in SEARCHES:
+        size = estimate(wanted.plan(refine=False), wanted.members, cores=CORES)
+        yield Row(f"{wanted.what}: estimated", f"{size.seconds:.1f} s")
+        found = {}
+        for refine in (False, True):
+            # Peaks are of a process, so each search has a new one.
+            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+                found[refine] = pool.submit(_measure, wanted, refine, paths[: wanted.members], data_dir).result()
+            result = found[refine]
+            how = f"refined, {result.flights:,} of {result.asked:,} flights" if refine else f"{result.asked:,} flights"
+            yield Row(f"{wanted.what}: {how}", f"{result.seconds:.2f} s, {result.megabytes:.0f} MB", wanted.asked)
+        yield Row(f"{wanted.what}: hits, of which refined finds", f"{found[False].hits:,}, {found[True].hits:,}")
+
+
+def _measure(wanted: Search, refine: bool, paths: list[Path], data_dir: Path) -> Measured:
+    ground, _ = elevation(data_dir)
+    simulators = {member: Simulator(WindFile(path).winds, ground) for member, path in enumerate(paths)}
+    plan = wanted.plan(refine=refine)
+    taken = []
+    with _Peak() as peak:
+        for _ in range(wanted.runs + 1):
+            began = time.perf_counter()
+            found = search(plan, simulators, threads=CORES)
+            found.ranked()
+            found.launch_times()
+            taken.append(time.perf_counter() - began)
+    hits = int(found.cells["hits"].sum())
+    return Measured(statistics.median(taken[1:]), found.flights, found.asked, hits, peak.megabytes)
+
+
+class _Peak:
+    """The largest memory of this process that no file backs: mapped wind files belong to the system's cache."""
+
+    megabytes = 0.0
+
+    def __enter__(self) -> _Peak:
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.02):
+            lines = Path("/proc/self/status").read_text().splitlines()
+            own = next(int(line.split()[1]) for line in lines if line.startswith("RssAnon"))
+            self.megabytes = max(self.megabytes, own * 1024 / 1e6)
+
+
+def _of_steps(path: Path, data_dir: Path) -> Iterator[Row]:
+    """How far closest approaches are off for the length of the step, in a zone that has altitudes."""
+    ground, _ = elevation(data_dir)
+    simulator = Simulator(WindFile(path).winds, ground)
+    random = np.random.default_rng(1)
+    table = np.zeros((FLIGHTS, 9))
+    table[:, 0] = START + random.uniform(0.0, 7 * DAY, FLIGHTS)
+    table[:, 1:3] = random.uniform((43.5, -0.5), (46.5, 2.5), (FLIGHTS, 2))
+    table[:, 4:] = 5.0, 7.0, 30000.0, 0.0, 1.0
+    launches = on_the_ground(Launches(table), ground)
+    target = Target(TARGET.latitude, TARGET.longitude, TARGET.radius, 18_000.0, 25_000.0)
+    area = SearchArea(45.0, 1.0, 100_000.0, 10_000.0)
+    zone = Plan(target, area, LaunchWindow(TimeWindow(START, START)), (BALLOON,)).zone
+
+    def distances(step: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        found = simulator.approach(launches, BALLOON.profile, zone, step=step)
+        return found.closest[:, 4]
+
+    exact = distances(CONVERGED_SECONDS)
+    for step in STEPS:
+        errors = np.abs(distances(step) - exact)
+        told = f"{np.median(errors):.1f} / {errors.max():.1f} m"
+        yield Row(f"{FLIGHTS:,} closest approaches between 18 and 25 km, step {step:g} s: median, max", told)
