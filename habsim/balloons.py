@@ -25,7 +25,8 @@ Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-3  # m, of a step of a climb
 CEILING = 60_000.0  # m: far above every balloon that has flown
 FLIGHT_CEILING = 49_999.0  # m: flights are planned below 50 km
-FASTEST = 20.0  # m/s: no balloon has been flown faster
+SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of the ascent rate in every other profile
+CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, table 5-1
 SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
 _KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
 _BOTTOM, _TOP, _SPACING = -1000.0, 62_000.0, 25.0  # m, of a column
@@ -132,6 +133,11 @@ def ascents(rows: Floats, start: float, ceiling: float = CEILING, column: Column
     return found
 
 
+def warm_up() -> None:
+    """Have the kernel compiled, or loaded from its cache."""
+    ascents(np.array([[1.0, 1.0, 100.0, 0.3, 7.0, climb.LATEX]]), 0.0)
+
+
 def parachute_rate(mass: float, area: float, drag: float) -> float:
     """Speed of fall at sea level, m/s, of `mass` kg under a parachute of `area` m^2.
 
@@ -148,13 +154,13 @@ def cylinders(volume: float, size: Cylinder) -> int:
 def launches_of(launches: Launches, rows: Floats, column: Column | None = None) -> Launches:
     """The same n launches flown by n gas balloons, or all by one: rows (n or 1, 6) with columns named in `climb`.
 
-    Their ascent rate becomes that at the lowest launch and their equilibrium altitude that of burst or float, at most
+    Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
     50 km. A balloon that cannot lift stays where it is launched. Raises BadRequestError where the first is launched
     above its burst or float.
     """
     table = launches.table.copy()
-    start = float(table[:, kernels.ALTITUDE].min(initial=FLIGHT_CEILING))
-    found = ascents(rows, start, FLIGHT_CEILING, column)
+    # From one altitude for all, so that a flight does not depend on the others of its batch.
+    found = ascents(rows, kernels.LOWEST_GROUND, FLIGHT_CEILING, column)
     of = np.arange(len(table)) if len(rows) == len(table) else np.zeros(len(table), np.int64)
     results = found.results[of]
     altitude = table[:, kernels.ALTITUDE]

@@ -29,13 +29,13 @@ GAS_MASS, DEAD_MASS, VOLUME, DRAG, LIGHTNESS, KIND = range(6)
 LATEX, ZERO_PRESSURE, SUPER_PRESSURE = 0, 1, 2
 
 # How a climb ended.
-BURST, FLOAT, CEILING, NO_LIFT = 0, 1, 2, 3
+BURST, FLOAT, CEILING, NO_LIFT, TOO_SLOW = range(5)
 
 # Columns of what came of a climb: seconds, m, m/s at the start, how it ended, accepted steps.
 SECONDS, TOP, START_SPEED, OUTCOME, STEPS = range(5)
 
 FLOAT_MARGIN = 1.0  # m below neutral buoyancy, where a climb that slows down for ever counts as ended
-MOST_STEPS = 2000  # of a climb; a dozen do
+MOST_STEPS = 2000  # of a climb; some 30 do, and at 900 s each these would be three weeks
 _FIRST_STEP, _LONGEST_STEP = 20.0, 900.0  # s
 _EVENT_TOLERANCE = 1e-7  # m
 
@@ -172,7 +172,7 @@ def climb(column, balloons, start, ceiling, tolerance, table, per_second, result
 
     `balloons` (n, 6), columns named above. `tolerance` is the error of a step, m. Fills `table` (n, CLIMB_ENTRIES):
     altitudes (m) evenly spaced in time, `per_second` (n,) of them in a second, the last two at the top; and `result`
-    (n, 5), columns named above. A balloon that cannot lift stays at `start`.
+    (n, 5), columns named above. A balloon that cannot lift stays at `start`, one that is too slow where it got to.
     """
     pieces = np.empty((MOST_STEPS, 6))  # of a climb: length, altitudes and speeds at both ends, `bend`
     for n in range(balloons.shape[0]):
@@ -216,6 +216,8 @@ def climb(column, balloons, start, ceiling, tolerance, table, per_second, result
                 speed = speed_at(column, alt, full, limp, a, b)
             length = min(length * min(5.0, 0.9 * (tolerance / max(error, 1e-12)) ** 0.2), _LONGEST_STEP)
             length = max(length, 1e-3)
+        if alt < top:
+            outcome = TOO_SLOW
         result[n, SECONDS] = seconds
         result[n, TOP] = alt
         result[n, START_SPEED] = start_speed

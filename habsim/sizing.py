@@ -7,13 +7,13 @@ is refused with the numbers.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from habsim import balloons, climb
 from habsim.atmosphere import STANDARD_GRAVITY
-from habsim.balloons import CEILING, FASTEST, SEA_LEVEL_DENSITY, BalloonSpec, ascents, density
+from habsim.balloons import CEILING, FASTEST, SEA_LEVEL_DENSITY, SLOWEST, BalloonSpec, ascents, density
 from habsim.climb import Column
 from habsim.envelopes import ENVELOPES, Envelope, Gas, Kind, sphere_diameter
 from habsim.errors import BadRequestError
@@ -40,6 +40,19 @@ class Wish:
 
 
 @dataclass(frozen=True)
+class Site:
+    """Where a balloon is launched: altitude in m, and the air above."""
+
+    altitude: float = 0.0
+    column: Column = field(default_factory=balloons.standard_column)
+
+    @property
+    def density(self) -> float:
+        """Of the air at the launch, kg/m^3."""
+        return density(self.column, self.altitude)
+
+
+@dataclass(frozen=True)
 class Performance:
     """What a balloon does, in N, m, m/s, s, kg and m^3.
 
@@ -60,23 +73,21 @@ class Performance:
     vented: float
 
 
-def filled(
-    envelope: Envelope, gas: Gas, payload_mass: float, wish: Wish, *, launch: float = 0.0, column: Column | None = None
-) -> BalloonSpec:
-    """The balloon with the gas that fulfils `wish`, launched at `launch` m. Raises BadRequestError if it cannot fly."""
-    column = column or balloons.standard_column()
+def filled(envelope: Envelope, gas: Gas, payload_mass: float, wish: Wish, site: Site | None = None) -> BalloonSpec:
+    """The balloon with the gas that fulfils `wish`, at sea level by default. BadRequestError where none can fly."""
+    site = site or Site()
     dead = envelope.mass + payload_mass
     if wish.volume is not None:
         mass = wish.volume * SEA_LEVEL_DENSITY / gas.lightness
     elif wish.free_lift is not None:
         mass = (wish.free_lift / STANDARD_GRAVITY + dead) / (gas.lightness - 1.0)
     elif wish.ascent_rate is not None:
-        mass = gas_for_rate(wish.ascent_rate, dead, gas, envelope.drag, density(column, launch))
+        mass = gas_for_rate(wish.ascent_rate, dead, gas, envelope.drag, site.density)
     else:
         assert wish.burst_altitude is not None
-        mass = _gas_for_burst(envelope, gas, wish.burst_altitude, launch, column)
+        mass = _gas_for_burst(envelope, gas, wish.burst_altitude, site)
     spec = BalloonSpec(envelope, gas, payload_mass, mass)
-    _refuse_what_cannot_rise(spec, launch, density(column, launch))
+    _refuse_what_cannot_rise(spec, site)
     return spec
 
 
@@ -98,20 +109,21 @@ def gas_for_rate(rate: float, dead_mass: float, gas: Gas, drag: float, air_densi
     return x**3
 
 
-def _gas_for_burst(envelope: Envelope, gas: Gas, altitude: float, launch: float, column: Column) -> float:
+def _gas_for_burst(envelope: Envelope, gas: Gas, altitude: float, site: Site) -> float:
     if envelope.kind != "latex":
         raise BadRequestError(
             f"burst_altitude is {altitude:g} m, but {envelope.name} is {envelope.kind} and floats where its masses "
             "say; take volume, free_lift or ascent_rate"
         )
-    if not launch < altitude <= CEILING:
+    if not site.altitude < altitude <= CEILING:
         raise BadRequestError(
-            f"burst_altitude is {altitude:g} m, it must be above the launch at {launch:g} m and at most {CEILING:g} m"
+            f"burst_altitude is {altitude:g} m, it must be above the launch at {site.altitude:g} m and at most "
+            f"{CEILING:g} m"
         )
-    return envelope.volume * density(column, altitude) / gas.lightness
+    return envelope.volume * density(site.column, altitude) / gas.lightness
 
 
-def _refuse_what_cannot_rise(spec: BalloonSpec, launch: float, air_density: float) -> None:
+def _refuse_what_cannot_rise(spec: BalloonSpec, site: Site) -> None:
     weight = STANDARD_GRAVITY * spec.dead_mass
     numbers = {"net_lift": spec.free_lift, "gross_lift": spec.gross_lift, "weight": weight}
     if not spec.free_lift > 0.0:
@@ -120,40 +132,41 @@ def _refuse_what_cannot_rise(spec: BalloonSpec, launch: float, air_density: floa
             f"{spec.gross_lift:.4g} N, envelope and payload weigh {weight:.4g} N",
             {name: round(value, 4) for name, value in numbers.items()},
         )
-    volume, limit = spec.volume(air_density), spec.envelope.volume
+    volume, limit = spec.volume(site.density), spec.envelope.volume
     if volume >= limit:
         raise BadRequestError(
-            f"the gas takes {volume:.4g} m3 at the launch at {launch:g} m, {spec.envelope.name} "
+            f"the gas takes {volume:.4g} m3 at the launch at {site.altitude:g} m, {spec.envelope.name} "
             f"{'bursts' if spec.envelope.kind == 'latex' else 'is full'} at {limit:.4g} m3",
             {"volume": round(volume, 4), "limit": round(limit, 4)},
         )
-    rate = spec.ascent_rate(air_density)
-    if rate > FASTEST:
+    rate = spec.ascent_rate(site.density)
+    if not SLOWEST <= rate <= FASTEST:
         raise BadRequestError(
-            f"ascent rate {rate:.4g} m/s with a free lift of {spec.free_lift:.4g} N, the limit is {FASTEST:g} m/s",
-            {**numbers, "ascent_rate": rate, "limit": FASTEST},
+            f"ascent rate {rate:.4g} m/s with a free lift of {spec.free_lift:.4g} N, it must be "
+            f"{SLOWEST:g} to {FASTEST:g} m/s",
+            {**{name: round(value, 4) for name, value in numbers.items()}, "ascent_rate": round(rate, 4)},
         )
 
 
-def performance(spec: BalloonSpec, *, launch: float = 0.0, column: Column | None = None) -> Performance:
-    """What a balloon does from `launch` m on. Raises BadRequestError where it neither bursts nor floats below 60 km."""
-    column = column or balloons.standard_column()
-    found = ascents(np.array([spec.row()]), launch, CEILING, column).results[0]
+def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
+    """What a balloon does from `site` on. Raises BadRequestError where it neither bursts nor floats below 60 km."""
+    site = site or Site()
+    found = ascents(np.array([spec.row()]), site.altitude, CEILING, site.column).results[0]
     seconds, top, rate, outcome = (float(value) for value in found[:4])
     if outcome == climb.CEILING:
         verb = "burst" if spec.envelope.kind == "latex" else "float"
         raise BadRequestError(
             f"{spec.envelope.name} does not {verb} below {CEILING:g} m: it holds {spec.envelope.volume:.4g} m3, "
-            f"and there its gas takes {spec.volume(density(column, top)):.4g} m3",
+            f"and there its gas takes {spec.volume(density(site.column, top)):.4g} m3",
             {"limit": CEILING},
         )
-    volume = spec.volume(density(column, launch))
-    superpressure, vented = _at_float(spec, density(column, top))
+    volume = spec.volume(site.density)
+    superpressure, vented = _at_float(spec, density(site.column, top))
     return Performance(
         spec=spec,
         bursts=outcome == climb.BURST,
         ascent_rate=rate,
-        mean_ascent_rate=(top - launch) / seconds,
+        mean_ascent_rate=(top - site.altitude) / seconds if seconds > 0.0 else rate,
         top=top,
         seconds=seconds,
         volume=spec.volume(SEA_LEVEL_DENSITY),
@@ -174,25 +187,24 @@ def _at_float(spec: BalloonSpec, air_density: float) -> tuple[float, float]:
     return 0.0, 0.0
 
 
-def highest(
-    kind: Kind, gas: Gas, payload_mass: float, wish: Wish, *, launch: float = 0.0, column: Column | None = None
-) -> BalloonSpec:
-    """The balloon, of the envelopes of a kind, that goes highest; latex ones that rise at 4.8 m/s come first.
+def highest(kind: Kind, gas: Gas, payload_mass: float, wish: Wish, site: Site | None = None) -> BalloonSpec:
+    """The balloon, of the envelopes of a kind, that goes highest; latex ones that rise at 4.8 m/s come first, and of
+    those that burst alike the one that needs least gas.
 
     Where none can fly, raises what the lightest lacks in lift, or why the heaviest does not do.
     """
     refusals: list[BadRequestError] = []
-    found: list[tuple[bool, float, str, BalloonSpec]] = []
+    found: list[tuple[bool, float, float, BalloonSpec]] = []
     for envelope in sorted(ENVELOPES.values(), key=lambda one: one.mass):
         if envelope.kind != kind:
             continue
         try:
-            spec = filled(envelope, gas, payload_mass, wish, launch=launch, column=column)
-            does = performance(spec, launch=launch, column=column)
+            spec = filled(envelope, gas, payload_mass, wish, site)
+            does = performance(spec, site)
         except BadRequestError as error:
             refusals.append(error)
             continue
-        found.append((kind != "latex" or does.ascent_rate >= _SLOW, does.top, envelope.name, spec))
+        found.append((kind != "latex" or does.ascent_rate >= _SLOW, round(does.top), -spec.gas_mass, spec))
     if not found:
         lightest = refusals[0]
         raise lightest if "net_lift" in (lightest.details or {}) else refusals[-1]
