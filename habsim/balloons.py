@@ -22,7 +22,7 @@ from habsim.errors import BadRequestError
 
 Floats = npt.NDArray[np.float64]
 
-TOLERANCE = 1e-3  # m, of a step of a climb
+TOLERANCE = 1e-4  # m, of a step of a climb
 CEILING = 60_000.0  # m: far above every balloon that has flown
 FLIGHT_CEILING = 49_999.0  # m: flights are planned below 50 km
 SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of the ascent rate in every other profile

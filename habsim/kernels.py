@@ -35,7 +35,7 @@ TIME, LATITUDE, LONGITUDE, ALTITUDE, ASCENT_RATE, DESCENT_RATE, EQUILIBRIUM_ALTI
 END_ALTITUDE, END_DURATION, END_GROUND = 0, 1, 2
 CONSTANT_RATE, DRAG_BALANCE, CLIMB = 0, 1, 2
 
-# Of a climb in its table: at 5 m/s one every 15 s, between which a line is right to a few cm.
+# Of a climb in its table: one about every 10 s, between which a line is right to 0.1 m, and to 2 m before a float.
 CLIMB_ENTRIES = 512
 
 # How a flight ended.
