@@ -16,10 +16,12 @@ from flask_openapi3 import Info, OpenAPI
 import cutfiles
 import elev
 import habsim
-from api import errors, page, params, service, session, sim, tawhiri
+from api import balloons, errors, page, params, service, session, sim, tawhiri
+from api.json import BodyReader
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
 from gefs import Cycles, Remote
+from habsim.balloons import warm_up as warm_up_climbs
 from habsim.classes import Simulator
 from habsim.errors import BucketError, ElevationError, NotFoundError, UnavailableError
 from housekeeping import Housekeeper
@@ -64,6 +66,7 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
         static_folder=str(_WWW / "static"),
         template_folder=str(_WWW / "templates"),
     )
+    app.json = BodyReader(app)
     app.config.update(
         SECRET_KEY=session.secret_key(settings),
         SESSION_COOKIE_HTTPONLY=True,
@@ -86,6 +89,7 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
     session.install(app, settings)
     app.register_api(sim.api)
     app.register_api(tawhiri.api)
+    app.register_api(balloons.api)
     service.install(app)
     page.install(app, page_folder)
     app.after_request(_add_headers)
@@ -114,6 +118,7 @@ def build_services(settings: Settings) -> Services:
     orchestrator = Orchestrator(cycles, ground, settings)
     orchestrator.runs.drop_results()
     Simulator.warm_up(ground)
+    warm_up_climbs()
     cutfiles.install()
     try:
         cycles.refresh()

@@ -22,7 +22,8 @@ import numpy.typing as npt
 
 import habsim
 from gefs import Cycle, Cycles
-from habsim import landing, montecarlo
+from habsim import balloons, landing, montecarlo
+from habsim.balloons import BalloonSpec
 from habsim.classes import (
     DEFAULT_STEP_SECONDS,
     Approaches,
@@ -71,13 +72,17 @@ _PROFILE_TOP = 40_000.0  # m: few balloons get so high
 
 @dataclass(frozen=True)
 class FlightRequest:
-    """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s."""
+    """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s.
+
+    The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent.
+    """
 
     time: float
     place: Location
     balloon: Balloon
     profile: str
     step: float = DEFAULT_STEP_SECONDS
+    spec: BalloonSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -338,8 +343,8 @@ class Orchestrator:
         Raises what is wrong with the request, or WindFileError where the member cannot be flown.
         """
         simulator = self.simulator(cycle, member)
-        launch = on_the_ground(_launch(request), self.ground)
-        flights = simulator.fly(launch, PROFILES[request.profile], step=request.step, paths=1)
+        launches = self._launches(EnsembleRequest(request, 0, 0))
+        flights = simulator.fly(launches, PROFILES[request.profile], step=request.step, paths=1)
         if flights.failures:
             raise flights.failures[0]
         (trajectory,) = flights.trajectories
@@ -389,13 +394,18 @@ class Orchestrator:
         A member that cannot be flown is named in `failed`. Raises what is wrong with the request, or UnavailableError
         when no member can be flown.
         """
-        launches = on_the_ground(
-            montecarlo.perturbed(
-                _launch(request.flight), request.seed, request.perturbations, montecarlo.table(request.half_widths)
-            ),
-            self.ground,
-        )
-        return self._fly_members(cycle, request, launches, progress)
+        return self._fly_members(cycle, request, self._launches(request), progress)
+
+    def _launches(self, request: EnsembleRequest) -> Launches:
+        """The launch as asked for and its perturbed copies, on the ground, with the climbs of gas balloons."""
+        flight, seed, count = request.flight, request.seed, request.perturbations
+        distributions = montecarlo.table(request.half_widths, balloon=flight.spec is not None)
+        launch = Launches.single(flight.time, flight.place, flight.balloon)
+        launches = on_the_ground(montecarlo.perturbed(launch, seed, count, distributions), self.ground)
+        if flight.spec is None:
+            return launches
+        rows = montecarlo.perturbed_balloons(np.array(flight.spec.row()), seed, count, distributions)
+        return balloons.launches_of(launches, rows)
 
     def _fly_members(
         self, cycle: Cycle, request: EnsembleRequest, launches: Launches, progress: Progress | None
@@ -509,10 +519,6 @@ class Orchestrator:
             failed=failed,
             warnings=tuple(warnings),
         )
-
-
-def _launch(request: FlightRequest) -> Launches:
-    return Launches.single(request.time, request.place, request.balloon)
 
 
 def provenance_of(

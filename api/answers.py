@@ -321,6 +321,78 @@ class Elevation(Answer):
     elevation: float
 
 
+# Balloons
+
+
+class Gas(Answer):
+    """A lifting gas."""
+
+    name: str
+    molar_mass: float = Field(description="kg/mol")
+    source: str
+
+
+class Envelope(Answer):
+    """A balloon without its gas; latex ones burst at their volume, the others are then full."""
+
+    name: str
+    kind: Literal["latex", "zero-pressure", "super-pressure"]
+    maker: str
+    mass: float = Field(description="kg")
+    volume: float = Field(description="m3")
+    diameter: float = Field(description="of the sphere of that volume, m; of latex the burst diameter")
+    drag_coefficient: float
+    source: str
+
+
+class Cylinder(Answer):
+    """A gas cylinder, and its contents in m3 of helium at 15 C and 1013.25 hPa."""
+
+    name: str
+    contents: float
+    source: str
+
+
+class BalloonParts(Answer):
+    """What balloons can be made of."""
+
+    gases: list[Gas]
+    envelopes: list[Envelope]
+    cylinders: list[Cylinder]
+
+
+class Cylinders(Answer):
+    """How many cylinders the gas takes."""
+
+    name: str
+    contents: float = Field(description="m3")
+    count: int
+
+
+class BalloonSpecs(Answer):
+    """What a balloon does. Lift is in newtons (9.80665 N lift a kilogram), altitudes are geopotential metres."""
+
+    envelope: Envelope
+    lift_gas: Gas
+    payload_mass: float = Field(description="kg, with parachute and strings")
+    volume: float = Field(description="gas, m3 at sea level (15 C, 1013.25 hPa)")
+    gas_mass: float = Field(description="kg")
+    cylinders: Cylinders
+    gross_lift: float = Field(description="buoyancy less the weight of the gas, N")
+    neck_lift: float = Field(description="gross lift less the weight of the envelope, N: what to measure at the neck")
+    free_lift: float = Field(description="neck lift less the weight of the payload, N")
+    launch_volume: float = Field(description="gas at the launch, m3")
+    launch_diameter: float = Field(description="m")
+    ascent_rate: float = Field(description="at the launch, m/s")
+    mean_ascent_rate: float = Field(description="to burst or float, m/s")
+    ascent_seconds: float = Field(description="from the launch to burst or float")
+    burst_altitude: float | None = Field(description="m; null where it floats")
+    float_altitude: float | None = Field(description="m; null where it bursts")
+    superpressure: float = Field(description="at float, as a share of the pressure of the air")
+    vented_gas_mass: float = Field(description="gas let out until float, kg")
+    descent_rate: float | None = Field(description="under the parachute at sea level, m/s; null without one")
+
+
 # The state of the service
 
 

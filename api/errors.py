@@ -147,6 +147,12 @@ def _sentence(name: str, error: ErrorDetails) -> str:
             return f"{value}, it must be {context['expected']}"
         case "string_pattern_mismatch":
             return f"{value}, it must match {context['pattern']}"
+        case "float_type" | "int_type":
+            return f"{name} is {_shortened(repr(error['input']))}, it must be a number"
+        case "extra_forbidden":
+            return f"{value}, but there is no such field"
+        case "model_type" | "model_attributes_type" | "json_invalid":
+            return f"{name or 'the body'} is not a JSON object; send one with Content-Type: application/json"
         case "value_error":
             return f"{name}: {context['error']}" if name else str(context["error"])
         case _:

@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 from flask import Response
+from flask.json.provider import JSONProvider
 from pydantic import BaseModel
 
 from api.answers import REFERENCE
@@ -28,6 +29,16 @@ def described(
         else:
             content[name] = {} if name.endswith("json") else {"schema": {"type": "string"}}
     return {200: {"description": text, "content": content}}
+
+
+class BodyReader(JSONProvider):
+    """Reads the JSON of requests: no NaN, and nesting that is too deep is an error of the caller's."""
+
+    def dumps(self, obj: Any, **_: Any) -> str:
+        return orjson.dumps(obj).decode()
+
+    def loads(self, s: str | bytes, **_: Any) -> Any:
+        return orjson.loads(s)
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import difflib
 import functools
+import math
 import re
 from hashlib import md5
 from typing import Annotated, Any, Literal
 
 from flask import request
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
+from habsim.balloons import CHUTE_DRAG, BalloonSpec, parachute_rate
 from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, Location
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import BadRequestError
-from habsim.montecarlo import DISTRIBUTIONS, MAX_ALTITUDE
+from habsim.montecarlo import MAX_ALTITUDE, table
+from habsim.sizing import Site, Wish, filled, performance
 from simulate import EnsembleRequest, FlightRequest
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?", re.ASCII)
@@ -23,6 +37,8 @@ MAX_POINTS = 60_000  # of one path: all members of an ensemble are then 80 MB
 REQUEST_ID = r"^[A-Za-z0-9_-]{1,64}$"
 CYCLE = r"^[0-9]{10}$"
 PERTURB = "perturb."
+HEAVIEST, LARGEST = 20_000.0, 2_000_000.0  # kg and m3 of balloons: somewhat more than has flown
+_OF_BALLOONS = ("envelope", "lift_gas_type", "payload_mass", "volume", "free_lift", "chute_diameter")
 _LIMITS = {"ge": "minimum", "gt": "exclusiveMinimum", "le": "maximum", "lt": "exclusiveMaximum"}
 
 
@@ -126,51 +142,168 @@ class MemberWindQuery(WindQuery):
     model: Integer = Field(ge=0, le=99, description="member; 0 is the control", json_schema_extra={"example": 0})
 
 
+def _known_envelope(name: str) -> str:
+    if name not in ENVELOPES:
+        close = difflib.get_close_matches(name, ENVELOPES, 3, cutoff=0.3)
+        near = f"; near are {', '.join(close)}" if close else ""
+        raise ValueError(f"there is no envelope {name!a}{near}; GET /api/v1/balloon-specs lists all")
+    return name
+
+
+EnvelopeName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$"), AfterValidator(_known_envelope)]
+GasName = Literal["helium", "hydrogen", "methane"]
+
+
 class LaunchQuery(PlaceQuery):
     """What every flight needs."""
 
     timestamp: Number = Field(ge=0, le=1e11, description="launch, Unix seconds within the cycle")
     alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="launch altitude, m; below the ground starts on it")
-    equil: Number = Field(
-        ge=0, lt=MAX_ALTITUDE, description="burst or float altitude, m", json_schema_extra={"example": 30000}
+    profile: Literal["zpb", "standard", "float", "physical"] = Field("zpb", description="what the flight does")
+    equil: Number | None = Field(
+        None,
+        ge=0,
+        lt=MAX_ALTITUDE,
+        validate_default=True,
+        description="burst or float altitude, m; for `physical` a wanted burst altitude",
+        json_schema_extra={"example": 30000},
     )
-    eqtime: Number = Field(ge=0, le=48, description="hours at `equil`", json_schema_extra={"example": 0})
-    asc: Number = Field(ge=0.1, le=20, description="ascent rate, m/s", json_schema_extra={"example": 4})
-    desc: Number = Field(
-        ge=0.1, le=20, description="descent rate, m/s; at sea level for `standard`", json_schema_extra={"example": 8}
+    eqtime: Number | None = Field(
+        None, ge=0, le=48, validate_default=True, description="hours at `equil`", json_schema_extra={"example": 0}
+    )
+    asc: Number | None = Field(
+        None,
+        ge=0.1,
+        le=20,
+        validate_default=True,
+        description="ascent rate, m/s; for `physical` a wanted one at the launch",
+        json_schema_extra={"example": 4},
+    )
+    desc: Number | None = Field(
+        None,
+        ge=0.1,
+        le=20,
+        validate_default=True,
+        description="descent rate, m/s; at sea level for `standard` and `physical`",
+        json_schema_extra={"example": 8},
     )
     coeff: Number = Field(1.0, ge=0.5, le=1.5, description="share of the wind the balloon follows")
-    profile: Literal["zpb", "standard", "float"] = Field("zpb", description="what the flight does")
+    envelope: EnvelopeName | None = Field(None, description="for `physical`: name from /api/v1/balloon-specs")
+    lift_gas_type: GasName | None = Field(None, description="for `physical`; helium by default")
+    payload_mass: Number | None = Field(
+        None, ge=0, le=HEAVIEST, description="for `physical`: kg, with parachute and strings"
+    )
+    volume: Number | None = Field(None, ge=0.001, le=LARGEST, description="for `physical`: gas, m3 at sea level")
+    free_lift: Number | None = Field(None, ge=0.001, le=1e6, description="for `physical`: wanted free lift, N")
+    chute_diameter: Number | None = Field(
+        None, ge=0.01, le=100, description="for `physical`: of the canopy laid flat, m; in the place of `desc`"
+    )
     step: Number | None = Field(None, ge=5, le=600, description="longest step, s; by default chosen by the service")
     cycle: str | None = Field(None, pattern=CYCLE, description="cycle, by default the current one")
 
+    @field_validator("equil", "eqtime", "asc", "desc")
+    @classmethod
+    def _is_given_where_no_balloon_says_it(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is None and info.data.get("profile") != "physical":
+            raise PydanticCustomError("missing", "Field required")
+        return value
+
     @model_validator(mode="after")
     def _agrees_with_itself(self) -> LaunchQuery:
-        if self.equil < self.alt:
-            raise ValueError(f"equil is {self.equil:g} m, below the launch altitude {self.alt:g} m")
-        if self.profile == "standard" and self.eqtime > 0:
-            raise ValueError(
-                f"eqtime is {self.eqtime:g} h, but the standard profile bursts at once; take profile=zpb or eqtime=0"
-            )
-        points = self._seconds() / (self.step or DEFAULT_STEP_SECONDS)
+        if self.profile == "physical":
+            self._has_a_balloon()
+        else:
+            self._has_no_balloon()
+        seconds = self._seconds()
+        points = seconds / (self.step or DEFAULT_STEP_SECONDS)
         if points > MAX_POINTS:
             raise ValueError(
-                f"a flight of {self._seconds() / 3600:.0f} h in steps of {self.step:g} s has {points:.0f} points, "
+                f"a flight of {seconds / 3600:.0f} h in steps of {self.step:g} s has {points:.0f} points, "
                 f"the limit is {MAX_POINTS}; take a longer step"
             )
         return self
 
+    def _has_no_balloon(self) -> None:
+        balloon = self.steady()
+        if balloon.equilibrium_altitude < self.alt:
+            raise ValueError(f"equil is {self.equil:g} m, below the launch altitude {self.alt:g} m")
+        if self.profile == "standard" and balloon.coast_seconds > 0:
+            raise ValueError(
+                f"eqtime is {self.eqtime:g} h, but the standard profile bursts at once; take profile=zpb or eqtime=0"
+            )
+        for name in _OF_BALLOONS:
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name} is for profile=physical, profile is {self.profile}")
+
+    def _has_a_balloon(self) -> None:
+        for name in ("envelope", "payload_mass"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} is missing; profile=physical needs it")
+        fills = {name: getattr(self, name) for name in ("volume", "free_lift", "asc", "equil")}
+        given = [name for name, value in fills.items() if value is not None]
+        if len(given) != 1:
+            told = " and ".join(given) if given else "none of them"
+            raise ValueError(f"profile=physical needs one of {', '.join(fills)}, not {told}")
+        if (self.desc is None) == (self.chute_diameter is None):
+            told = "none of them" if self.desc is None else "both"
+            raise ValueError(f"profile=physical needs one of desc, chute_diameter, not {told}")
+        envelope = ENVELOPES[str(self.envelope)]
+        if envelope.kind == "latex" and self.eqtime:
+            raise ValueError(f"eqtime is {self.eqtime:g} h, but {envelope.name} bursts at once; take eqtime=0")
+
     def _seconds(self) -> float:
         """How long the flight may take, about."""
-        return (self.equil - self.alt) / self.asc + self.eqtime * 3600.0 + self.equil / self.desc
+        spec = self.spec()
+        if spec is None:
+            balloon = self.steady()
+            top, ascent = balloon.equilibrium_altitude, balloon.ascent_rate
+            return (top - self.alt) / ascent + balloon.coast_seconds + top / balloon.descent_rate
+        does = performance(spec, Site(self.alt))
+        if does.top >= MAX_ALTITUDE:
+            verb = "bursts" if does.bursts else "floats"
+            raise ValueError(f"the balloon {verb} at {does.top:.0f} m, it must stay below {MAX_ALTITUDE:g} m")
+        return does.seconds + (self.eqtime or 0.0) * 3600.0 + does.top / self._descent_rate()
+
+    def steady(self) -> Balloon:
+        """The balloon of the profiles whose speeds are given."""
+        assert self.asc is not None
+        assert self.desc is not None
+        assert self.equil is not None
+        assert self.eqtime is not None
+        return Balloon(self.asc, self.desc, self.equil, self.eqtime * 3600.0, self.coeff)
+
+    def spec(self) -> BalloonSpec | None:
+        """The gas balloon of the profile `physical`. Raises BadRequestError where it cannot fly."""
+        if self.profile != "physical":
+            return None
+        assert self.payload_mass is not None
+        envelope, gas = ENVELOPES[str(self.envelope)], GASES[self.lift_gas_type or "helium"]
+        wish = Wish(self.volume, self.free_lift, self.asc, self.equil)
+        return filled(envelope, gas, self.payload_mass, wish, Site(self.alt))
+
+    def _descent_rate(self) -> float:
+        if self.desc is not None:
+            return self.desc
+        assert self.chute_diameter is not None
+        assert self.payload_mass is not None
+        rate = parachute_rate(self.payload_mass, math.pi / 4.0 * self.chute_diameter**2, CHUTE_DRAG)
+        if not 0.1 <= rate <= 20.0:
+            raise ValueError(f"chute_diameter is {self.chute_diameter:g} m: {rate:.3g} m/s, it must be 0.1 to 20 m/s")
+        return rate
 
     def flight(self) -> FlightRequest:
+        spec = self.spec()
+        if spec is None:
+            balloon = self.steady()
+        else:
+            balloon = Balloon(1.0, self._descent_rate(), MAX_ALTITUDE, (self.eqtime or 0.0) * 3600.0, self.coeff)
         return FlightRequest(
             time=self.timestamp,
             place=Location(self.lat, self.lon, self.alt),
-            balloon=Balloon(self.asc, self.desc, self.equil, self.eqtime * 3600.0, self.coeff),
+            balloon=balloon,
             profile=self.profile,
             step=self.step or DEFAULT_STEP_SECONDS,
+            spec=spec,
         )
 
 
@@ -202,9 +335,10 @@ class EnsembleQuery(LaunchQuery):
             if not name.startswith(PERTURB):
                 continue
             parameter = name.removeprefix(PERTURB)
-            distribution = DISTRIBUTIONS.get(parameter)
+            known = table({}, balloon=self.profile == "physical")
+            distribution = known.get(parameter)
             if distribution is None:
-                raise ValueError(f"{_quoted(name)} is unknown; parameters are {', '.join(DISTRIBUTIONS)}")
+                raise ValueError(f"{_quoted(name)} is unknown; parameters are {', '.join(known)}")
             if not _NUMBER.fullmatch(text):
                 raise ValueError(f"{name} is {_quoted(text)}, which is not a number")
             width = float(text)
@@ -224,7 +358,7 @@ class EnsembleQuery(LaunchQuery):
     def _digest(self) -> str:
         given = request.args
         names = ("timestamp", "lat", "lon", "alt", "equil", "eqtime", "asc", "desc")
-        text = "_".join([*(given[name] for name in names), f"{self.coeff:.1f}"])
+        text = "_".join([*(given.get(name, "") for name in names), f"{self.coeff:.1f}"])
         return md5(text.encode(), usedforsecurity=False).hexdigest()[:16]
 
 

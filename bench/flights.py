@@ -14,8 +14,9 @@ import numpy as np
 import elev
 from bench import cycles
 from bench.table import Row
-from habsim import montecarlo
+from habsim import balloons, montecarlo, sizing
 from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, ElevationFile, Launches, Location, Simulator, on_the_ground
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.profiles import PROFILES
 from store.manifest import cycle_start, wind_file_name
 from windfile import WindFile
@@ -49,6 +50,21 @@ def rows(data_dir: Path) -> Iterator[Row]:
         seconds = median_seconds(functools.partial(simulators[0].fly, spread, ZPB, step=step), 5)
         told = f"{GLOBE / seconds:,.0f} flights/s"
         yield Row(f"{GLOBE:,} flights over the globe and the cycle, step {step:g} s", told, asked)
+    yield from _physical(simulators[0], spread)
+
+
+def _physical(simulator: Simulator, launches: Launches) -> Iterator[Row]:
+    """Gas balloons: what their climbs cost, and flights with them."""
+    spec = sizing.filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, sizing.Wish(ascent_rate=5.0))
+    rows = montecarlo.perturbed_balloons(np.array(spec.row()), 1, len(launches) - 1, montecarlo.BALLOON_DISTRIBUTIONS)
+    seconds = median_seconds(functools.partial(balloons.launches_of, launches, rows), 5)
+    yield Row(f"{len(launches):,} climbs of gas balloons", f"{1e6 * seconds / len(launches):.1f} us a climb")
+
+    def fly() -> None:
+        simulator.fly(balloons.launches_of(launches, rows), PROFILES["physical"])
+
+    told = f"{len(launches) / median_seconds(fly, 5):,.0f} flights/s"
+    yield Row(f"{len(launches):,} flights of profile physical, each with its climb", told, ">= 5,000 flights/s")
 
 
 def _fly_all(simulators: list[Simulator], batch: Launches, step: float) -> None:

@@ -92,15 +92,38 @@ class Balloon:
     drift: float = 1.0
 
 
+@dataclass(frozen=True)
+class Climbs:
+    """Altitudes of gas balloons against time, for the flights of a batch.
+
+    `altitudes` (climbs, kernels.CLIMB_ENTRIES) m, evenly spaced with `per_second` (climbs,) in a second; `of` (n,) the
+    climb of each flight. The kernel reads them by their addresses: they must be contiguous.
+    """
+
+    altitudes: Floats
+    per_second: Floats
+    of: npt.NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        climbs = len(self.altitudes)
+        assert self.altitudes.shape == (climbs, kernels.CLIMB_ENTRIES)
+        assert self.per_second.shape == (climbs,)
+        assert self.of.dtype == np.int64
+        assert ((self.of >= 0) & (self.of < climbs)).all()
+        assert all(array.flags.c_contiguous for array in (self.altitudes, self.per_second, self.of))
+
+
 class Launches:
     """A batch of n launches.
 
     `table` float64 (n, 9), its columns named in `kernels`: Unix seconds, latitude, longitude, altitude, ascent rate,
-    descent rate, equilibrium altitude, coast seconds, drift, in the units of `Location` and `Balloon`.
+    descent rate, equilibrium altitude, coast seconds, drift, in the units of `Location` and `Balloon`. `climbs` are
+    those of its gas balloons, where the profile asks for them.
     """
 
-    def __init__(self, table: Floats) -> None:
+    def __init__(self, table: Floats, climbs: Climbs | None = None) -> None:
         self.table = table
+        self.climbs = climbs
 
     @classmethod
     def single(cls, time: float, place: Location, balloon: Balloon) -> Launches:
@@ -323,6 +346,22 @@ def air() -> kernels.Air:
         fall,
         1.0 / fall_spacing,
         np.interp(even_fall, fall, heights),
+        0,
+        0,
+        0,
+    )
+
+
+def _tables(launches: Launches, profile: Profile) -> kernels.Air:
+    """What the kernel reads besides winds and ground. Climbs that the profile needs and the batch lacks are a bug."""
+    climbs = launches.climbs
+    if not profile.climbs:
+        return air()
+    assert climbs is not None, f"profile {profile.name} needs climbs"
+    return air()._replace(
+        climb=climbs.altitudes.ctypes.data,
+        climb_per_second=climbs.per_second.ctypes.data,
+        climb_of=climbs.of.ctypes.data,
     )
 
 
@@ -393,12 +432,13 @@ class Simulator:
         Longitudes of trajectories are 0..360. A launch or flight outside the field's times is among the failures.
         """
         count, phases = len(launches), len(profile.phases)
+        tables = _tables(launches, profile)
         scout = _Scout(self._winds, self.field.tiles)
         landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
         path, marks = np.empty((paths, _PATH_CAPACITY, 6)), np.zeros((paths, phases + 1), np.int64)
         while True:
             kernels.fly(
-                scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
+                scout.winds, tables, self.ground.grid, profile.chain, launches.table, profile.direction,
                 float(step), landing, outcome, path, marks, None, None,
             )  # fmt: skip
             longest_path = int(marks[:, -1].max(initial=0))
@@ -533,7 +573,7 @@ def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
     if altitude[0] > top[0]:
         raise BadRequestError(f"equil is {top[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m")
     np.maximum(top, altitude, out=top)
-    return Launches(table)
+    return Launches(table, launches.climbs)
 
 
 def _signed(longitude: float) -> float:

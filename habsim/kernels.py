@@ -16,7 +16,7 @@ from numba import njit
 
 from habsim.atmosphere import EARTH_RADIUS
 from habsim.halffloat import weighted_sum
-from habsim.memory import byte_at, set_byte, set_whole, whole_at
+from habsim.memory import byte_at, real_at, set_byte, set_whole, whole_at
 
 DEGREES = 180.0 / math.pi
 POLAR_CAP = 70.0  # degrees: beyond it steps are taken in three dimensions, where meridians do not converge
@@ -33,7 +33,10 @@ TIME, LATITUDE, LONGITUDE, ALTITUDE, ASCENT_RATE, DESCENT_RATE, EQUILIBRIUM_ALTI
 
 # What ends a phase, and what moves it vertically.
 END_ALTITUDE, END_DURATION, END_GROUND = 0, 1, 2
-CONSTANT_RATE, DRAG_BALANCE = 0, 1
+CONSTANT_RATE, DRAG_BALANCE, CLIMB = 0, 1, 2
+
+# Of a climb in its table: one about every 10 s, between which a line is right to 0.1 m, and to 2 m before a float.
+CLIMB_ENTRIES = 512
 
 # How a flight ended.
 LANDED, LAUNCH_OUT_OF_TIME, OUT_OF_TIME, BAD_WIND, TOO_LONG, NOT_RESIDENT = 0, 1, 2, 3, 4, 5
@@ -101,6 +104,10 @@ class Air(NamedTuple):
 
     `fall` is the drag-scaled altitude, see `atmosphere.fall_altitude`: an object that falls with constant drag
     crosses it at its sea-level speed. `alt_of_fall` is its inverse, from fall[0], `per_fall_metre` entries in a metre.
+
+    Climbs of gas balloons, see `habsim.climb`, by their addresses: `climb` holds CLIMB_ENTRIES altitudes (m) for each,
+    evenly spaced in time with `climb_per_second` of them in a second, the last two at its top; `climb_of` is the climb
+    of each flight, a whole number. 0 where no phase is a climb.
     """
 
     bottom: float
@@ -109,6 +116,9 @@ class Air(NamedTuple):
     fall: Floats
     per_fall_metre: float
     alt_of_fall: Floats
+    climb: int
+    climb_per_second: int
+    climb_of: int
 
 
 # Inlining matters: passing the tuples of arrays between functions costs more than the physics. With numpy's error
@@ -352,8 +362,46 @@ def _move_in_space(lat, lon, east, north, basis_lat, basis_lon):
 
 
 @_inlined
+def climb_altitude(air, entry):
+    """Altitude (m) of an entry of the climbs' table, a whole number."""
+    return real_at(air.climb + 8 * entry)
+
+
+@_inlined
+def climb_entry(air, climb, target):
+    """Entry of the climbs' table, with its fraction, at which `climb` is first at `target` m; one of its own."""
+    low = climb * CLIMB_ENTRIES
+    high = low + CLIMB_ENTRIES - 1
+    if target <= climb_altitude(air, low):
+        return float(low)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if climb_altitude(air, middle) < target:
+            low = middle
+        else:
+            high = middle
+    here = climb_altitude(air, low)
+    rise = climb_altitude(air, high) - here
+    return low + (min(target - here, rise) / rise if rise > 0.0 else 0.0)
+
+
+@_inlined
+def scaled_altitude(air, kind, flight, alt):
+    """What passes evenly in a phase: the drag-scaled altitude, m, or in a climb its entry in the table."""
+    if kind == CLIMB:
+        return climb_entry(air, whole_at(air.climb_of + 8 * flight), alt)
+    return table_value(air.fall, air.bottom, air.per_metre, alt)
+
+
+@_inlined
 def altitude_after(air, kind, rate, alt, fall, elapsed):
-    """Altitude (m) after `elapsed` s of a phase that began at `alt`, whose drag-scaled altitude is `fall`."""
+    """Altitude (m) after `elapsed` s of a phase that began at `alt`, whose `scaled_altitude` is `fall`."""
+    if kind == CLIMB:
+        climb = int(fall) // CLIMB_ENTRIES
+        entry = fall + real_at(air.climb_per_second + 8 * climb) * elapsed
+        index = min(int(entry), (climb + 1) * CLIMB_ENTRIES - 2)
+        here = climb_altitude(air, index)
+        return here + min(entry - index, 1.0) * (climb_altitude(air, index + 1) - here)
     if kind == DRAG_BALANCE:
         return table_value(air.alt_of_fall, air.fall[0], air.per_fall_metre, fall + rate * elapsed)
     return alt + rate * elapsed
@@ -362,6 +410,9 @@ def altitude_after(air, kind, rate, alt, fall, elapsed):
 @_inlined
 def time_to_altitude(air, kind, rate, alt, fall, target):
     """Seconds of a phase that began at `alt` until it is at `target` m; negative when that lies behind."""
+    if kind == CLIMB:
+        climb = int(fall) // CLIMB_ENTRIES
+        return (climb_entry(air, climb, target) - fall) / real_at(air.climb_per_second + 8 * climb)
     if kind == DRAG_BALANCE:
         return (table_value(air.fall, air.bottom, air.per_metre, target) - fall) / rate
     return (target - alt) / rate
@@ -480,9 +531,9 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
     """Fly a batch of n flights of p phases each.
 
     `chain` (p, 5) whole numbers, one row a phase: what moves it vertically, the column of `launches` with its speed
-    (m/s, at sea level in drag balance) and the factor of that (-1, 0, 1), what ends it, and the column with the
-    altitude (m) or duration (s) at which it ends. `launches` (n, 9), time in Unix seconds. `direction` is 1.0, or -1.0
-    to fly backwards in time. `longest` is the longest step, s.
+    (m/s, at sea level in drag balance, at the start in a climb) and the factor of that (-1, 0, 1), what ends it, and
+    the column with the altitude (m) or duration (s) at which it ends. `launches` (n, 9), time in Unix seconds.
+    `direction` is 1.0, or -1.0 to fly backwards in time. `longest` is the longest step, s.
 
     Fills `landing` (n, 4): Unix seconds, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and
     what it met as bits. The first m flights are written to `path` (m, capacity, 6): Unix seconds, lat, lon, alt, u, v;
@@ -517,7 +568,7 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
             kind, end = chain[p, 0], chain[p, 3]
             rate = chain[p, 2] * launches[flight, chain[p, 1]]
             limit = launches[flight, chain[p, 4]]
-            fall = table_value(air.fall, air.bottom, air.per_metre, alt)
+            fall = scaled_altitude(air, kind, flight, alt)
             phase = (alt, fall)
             phase_time = time
             # A little further on the way, in `c`, which falls with altitude.

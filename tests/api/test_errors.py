@@ -48,6 +48,7 @@ NEEDS_CYCLE = {
 NEEDS_NO_CYCLE = {
     "/health", "/metrics", "/", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json", "/login", "/logout",
     "/static/<path:filename>", "/sim/elev", "/sim/progress", "/sim/progress-stream", "/sim/cache-status",
+    "/api/v1/balloon-specs",
 }  # fmt: skip
 
 

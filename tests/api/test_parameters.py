@@ -67,6 +67,10 @@ CONTRACT = {
     "model": (0, 99, False),  # and a member of the cycle
     "num_perturbations": (1, 100, False),
     "seed": (0, 2**53, True),
+    "payload_mass": (0, 20000, False),
+    "volume": (0.001, 2000000, False),
+    "free_lift": (0.001, 1000000, False),
+    "chute_diameter": (0.01, 100, False),
 }
 LIMIT_KEYS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -249,7 +253,7 @@ class TestTogether:
             (single(cycle="2026993300"), 404, "'2026993300' is not a cycle"),
             (single(cycle="latest"), 400, f"cycle is latest, it must match {CYCLE_PATTERN}"),
             (single(format="pdf"), 400, "format is pdf, it must be 'json', 'geojson', 'kml', 'csv' or 'gpx'"),
-            (single(profile="reverse"), 400, "profile is reverse, it must be 'zpb', 'standard' or 'float'"),
+            (single(profile="reverse"), 400, "profile is reverse, it must be 'zpb', 'standard', 'float' or 'physical'"),
             (
                 single(timestamp=START - 1),
                 400,

@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from numba import njit
 
-from habsim import atmosphere, halffloat, kernels
+from habsim import atmosphere, balloons, halffloat, kernels, sizing
 from habsim.atmosphere import EARTH_RADIUS
 from habsim.classes import ElevationFile, Flights, Launches, Location, Simulator, WindField, air
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import FlightError
 from habsim.profiles import PROFILES
 from tests.worlds import START, distance, launches, sample, uniform
@@ -290,6 +292,14 @@ def world(seed: int = 5) -> tuple[Simulator, Launches]:
     return Simulator(rough(heights=True), ground), batch
 
 
+def with_climbs(batch: Launches) -> Launches:
+    """The batch with a balloon of its own for each launch, filled for 2 to 7 m/s."""
+    envelope, helium = ENVELOPES["kaymont-1000"], GASES["helium"]
+    rates = np.linspace(2.0, 7.0, len(batch))
+    rows = [sizing.filled(envelope, helium, 1.0, sizing.Wish(ascent_rate=float(rate))).row() for rate in rates]
+    return balloons.launches_of(batch, np.array(rows))
+
+
 def assert_same(a: Flights, b: Flights) -> None:
     assert a.landing.tobytes() == b.landing.tobytes()
     assert a.failures.keys() == b.failures.keys()
@@ -298,9 +308,12 @@ def assert_same(a: Flights, b: Flights) -> None:
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=list(PROFILES))
 def test_batch_is_its_flights_one_by_one(profile: Any) -> None:
     simulator, batch = world()
+    if profile.climbs:
+        batch = with_climbs(batch)
     together = simulator.fly(batch, profile, paths=len(batch))
     for n in range(len(batch)):
-        alone = simulator.fly(Launches(batch.table[n : n + 1]), profile, paths=1)
+        climbs = batch.climbs and replace(batch.climbs, of=batch.climbs.of[n : n + 1])
+        alone = simulator.fly(Launches(batch.table[n : n + 1], climbs), profile, paths=1)
         assert alone.landing.tobytes() == together.landing[n : n + 1].tobytes()
         one, other = alone.trajectories[0], together.trajectories[n]
         assert (one is None) == (other is None)

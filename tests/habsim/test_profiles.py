@@ -7,8 +7,9 @@ import itertools
 import numpy as np
 import pytest
 
-from habsim import kernels
-from habsim.classes import ElevationFile, Simulator
+from habsim import balloons, kernels, sizing
+from habsim.classes import ElevationFile, Launches, Simulator
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.profiles import PROFILES, Phase, Profile
 from tests.worlds import START, launches, sample, uniform
 
@@ -17,11 +18,14 @@ PHASES = {
     "zpb": {"ascent": 1, "coast": 0, "descent": -1},
     "standard": {"ascent": 1, "descent": -1},
     "float": {"ascent": 1, "coast": 0},
+    "physical": {"ascent": 1, "coast": 0, "descent": -1},
     "reverse": {"ascent": 1},
 }
 
 SIMULATOR = Simulator(sample(uniform(10.0, 5.0)), ElevationFile.flat(100))
-LAUNCH = launches(START + 40000.0, 45.0, 7.0, 5000.0, asc=5.0, desc=8.0, equil=20000.0, coast=1800.0)
+BALLOON = sizing.filled(ENVELOPES["kaymont-600"], GASES["helium"], 0.5, sizing.Wish(burst_altitude=20000.0))
+PLAIN = launches(START + 40000.0, 45.0, 7.0, 5000.0, asc=5.0, desc=8.0, equil=20000.0, coast=1800.0)
+LAUNCH = Launches(PLAIN.table, balloons.launches_of(PLAIN, np.array([BALLOON.row()])).climbs)
 
 
 def test_every_profile_is_described_here() -> None:
@@ -42,7 +46,8 @@ def test_profile_flies_its_phases(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "ends_on_ground"), [("zpb", True), ("standard", True), ("float", False), ("reverse", True)]
+    ("name", "ends_on_ground"),
+    [("zpb", True), ("standard", True), ("float", False), ("physical", True), ("reverse", True)],
 )
 def test_profile_ends_on_the_ground_or_aloft(name: str, ends_on_ground: bool) -> None:
     landing = SIMULATOR.fly(LAUNCH, PROFILES[name]).landing[0]

@@ -1,0 +1,184 @@
+"""Gas balloons: lift, speed, burst or float, and their climbs as flights need them.
+
+Altitudes are geopotential metres, lift is in newtons. The gas has the pressure and temperature of the air around it
+(`habsim.climb` has the formulas and integrates them), so a balloon that is neither full nor burst keeps its lift.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from habsim import atmosphere, climb, kernels
+from habsim.atmosphere import STANDARD_GRAVITY
+from habsim.classes import Balloon, Climbs, Launches, Location
+from habsim.climb import Column
+from habsim.envelopes import Cylinder, Envelope, Gas
+from habsim.errors import BadRequestError
+
+Floats = npt.NDArray[np.float64]
+
+TOLERANCE = 1e-4  # m, of a step of a climb
+CEILING = 60_000.0  # m: far above every balloon that has flown
+FLIGHT_CEILING = 49_999.0  # m: flights are planned below 50 km
+SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of the ascent rate in every other profile
+CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, table 5-1
+SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
+_KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
+_BOTTOM, _TOP, _SPACING = -1000.0, 62_000.0, 25.0  # m, of a column
+
+
+@functools.cache
+def standard_column() -> Column:
+    """The U.S. Standard Atmosphere 1976."""
+    heights = np.arange(_BOTTOM, _TOP + _SPACING, _SPACING)
+    return Column(_BOTTOM, 1.0 / _SPACING, np.log(atmosphere.density(heights)))
+
+
+def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures: npt.ArrayLike) -> Column:
+    """A column of a model or a sounding: n ascending heights (m), pressures (hPa), temperatures (K); n >= 2.
+
+    The logarithm of the density is linear between them; beyond them it is the standard atmosphere's, shifted to fit.
+    Raises BadRequestError for a column that is not ascending or whose density does not fall.
+    """
+    z, p, t = (np.asarray(values, np.float64) for values in (heights, pressures, temperatures))
+    if not z.shape == p.shape == t.shape or z.ndim != 1 or z.size < 2:
+        raise BadRequestError(f"a column needs lists of one length, 2 at least, not {z.size}, {p.size} and {t.size}")
+    if not (np.isfinite([z, p, t]).all() and (p > 0.0).all() and (t > 0.0).all()):
+        raise BadRequestError("a column needs finite heights, and pressures and temperatures above 0")
+    given = np.log(100.0 * p / (atmosphere.GAS_CONSTANT_AIR * t))
+    if not ((np.diff(z) > 0.0).all() and (np.diff(given) < 0.0).all()):
+        raise BadRequestError("a column needs ascending heights and a density that falls with height")
+    grid = np.arange(_BOTTOM, _TOP + _SPACING, _SPACING)
+    standard = np.log(atmosphere.density(grid))
+    ends = np.log(atmosphere.density(np.array([z[0], z[-1]])))
+    table = np.interp(grid, z, given)
+    below, above = grid < z[0], grid > z[-1]
+    table[below] = standard[below] + (given[0] - ends[0])
+    table[above] = standard[above] + (given[-1] - ends[1])
+    return Column(_BOTTOM, 1.0 / _SPACING, table)
+
+
+def density(column: Column, altitude: float) -> float:
+    """Of the air, kg/m^3, at `altitude` m."""
+    position = (altitude - column.bottom) * column.per_metre
+    return math.exp(float(np.interp(position, np.arange(column.log_density.size), column.log_density)))
+
+
+@dataclass(frozen=True)
+class BalloonSpec:
+    """A balloon as it is launched: masses of payload (with parachute and strings) and gas in kg."""
+
+    envelope: Envelope
+    gas: Gas
+    payload_mass: float
+    gas_mass: float
+
+    @property
+    def dead_mass(self) -> float:
+        """Envelope and payload, kg."""
+        return self.envelope.mass + self.payload_mass
+
+    @property
+    def gross_lift(self) -> float:
+        """Buoyancy (Archimedes) less the weight of the gas, N; the same at all altitudes until the envelope is full."""
+        return STANDARD_GRAVITY * self.gas_mass * (self.gas.lightness - 1.0)
+
+    @property
+    def free_lift(self) -> float:
+        """What is left of the gross lift when all is hung on, N; negative where it cannot lift."""
+        return self.gross_lift - STANDARD_GRAVITY * self.dead_mass
+
+    @property
+    def neck_lift(self) -> float:
+        """What the neck pulls before the payload is hung on, N."""
+        return self.gross_lift - STANDARD_GRAVITY * self.envelope.mass
+
+    def volume(self, air_density: float) -> float:
+        """Of the gas, m^3, where it fills as much as it wants."""
+        return self.gas_mass * self.gas.lightness / air_density
+
+    def ascent_rate(self, air_density: float) -> float:
+        """Speed (m/s) at which drag balances the free lift of a balloon that is not full: `habsim.climb`."""
+        section = math.pi * (0.75 / math.pi * self.volume(air_density)) ** (2.0 / 3.0)
+        return math.sqrt(2.0 * max(self.free_lift, 0.0) / (air_density * self.envelope.drag * section))
+
+    def row(self) -> list[float]:
+        """As `climb.climb` reads it."""
+        kind = _KINDS[self.envelope.kind]
+        return [self.gas_mass, self.dead_mass, self.envelope.volume, self.envelope.drag, self.gas.lightness, kind]
+
+
+@dataclass(frozen=True)
+class Ascents:
+    """What came of n climbs: `altitudes`, `per_second` as in `Climbs`; `results` (n, 5), columns named in `climb`."""
+
+    altitudes: Floats
+    per_second: Floats
+    results: Floats
+
+
+def ascents(rows: Floats, start: float, ceiling: float = CEILING, column: Column | None = None) -> Ascents:
+    """Climb n balloons, (n, 6) with columns named in `climb`, from `start` m to burst, float or `ceiling` m."""
+    count = len(rows)
+    found = Ascents(np.empty((count, kernels.CLIMB_ENTRIES)), np.empty(count), np.empty((count, 5)))
+    climb.climb(
+        column or standard_column(), rows, float(start), float(ceiling), TOLERANCE,
+        found.altitudes, found.per_second, found.results,
+    )  # fmt: skip
+    return found
+
+
+def warm_up() -> None:
+    """Have the kernel compiled, or loaded from its cache."""
+    ascents(np.array([[1.0, 1.0, 100.0, 0.3, 7.0, climb.LATEX]]), 0.0)
+
+
+def parachute_rate(mass: float, area: float, drag: float) -> float:
+    """Speed of fall at sea level, m/s, of `mass` kg under a parachute of `area` m^2.
+
+    Weight in balance with drag on the nominal area: Knacke 1992, "Parachute Recovery Systems Design Manual", chapter 5.
+    """
+    return math.sqrt(2.0 * mass * STANDARD_GRAVITY / (SEA_LEVEL_DENSITY * drag * area))
+
+
+def cylinders(volume: float, size: Cylinder) -> int:
+    """How many cylinders hold `volume` m^3 of gas at sea level."""
+    return math.ceil(volume / size.contents - 1e-9)
+
+
+def launches_of(launches: Launches, rows: Floats, column: Column | None = None) -> Launches:
+    """The same n launches flown by n gas balloons, or all by one: rows (n or 1, 6) with columns named in `climb`.
+
+    Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
+    50 km. A balloon that cannot lift stays where it is launched. Raises BadRequestError where the first is launched
+    above its burst or float.
+    """
+    table = launches.table.copy()
+    # From one altitude for all, so that a flight does not depend on the others of its batch.
+    found = ascents(rows, kernels.LOWEST_GROUND, FLIGHT_CEILING, column)
+    of = np.arange(len(table)) if len(rows) == len(table) else np.zeros(len(table), np.int64)
+    results = found.results[of]
+    altitude = table[:, kernels.ALTITUDE]
+    if results[0, climb.TOP] < altitude[0]:
+        raise BadRequestError(
+            f"the balloon bursts or floats at {results[0, climb.TOP]:.0f} m, below the launch at {altitude[0]:.0f} m"
+        )
+    stays = results[:, climb.OUTCOME] == climb.NO_LIFT
+    table[:, kernels.ASCENT_RATE] = np.maximum(results[:, climb.START_SPEED], 1e-3)
+    table[:, kernels.EQUILIBRIUM_ALTITUDE] = np.maximum(results[:, climb.TOP], altitude)
+    table[stays, kernels.EQUILIBRIUM_ALTITUDE] = altitude[stays]
+    table[stays, kernels.COAST_SECONDS] = 0.0
+    return Launches(table, Climbs(found.altitudes, found.per_second, of.astype(np.int64)))
+
+
+def launch(time: float, place: Location, spec: BalloonSpec, balloon: Balloon) -> Launches:
+    """A single launch of a gas balloon for the profile `physical`, at Unix seconds.
+
+    Of `balloon` what comes after burst or float counts, and its drift.
+    """
+    return launches_of(Launches.single(time, place, balloon), np.array([spec.row()]))

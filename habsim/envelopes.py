@@ -1,0 +1,160 @@
+"""What balloons are made of, as data with sources: gases, envelopes, gas cylinders.
+
+Masses in kg, lengths in m, volumes in m^3. Maker's figures are as the maker or the named collection publishes them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["latex", "zero-pressure", "super-pressure"]
+
+AIR_MOLAR_MASS = 28.9644e-3  # kg/mol, U.S. Standard Atmosphere 1976, table 3
+POLYETHYLENE_DENSITY = 920.0  # kg/m^3, low-density polyethylene, ISO 1872-1 (0.91 to 0.925 g/cm^3)
+# Surface of a sphere of 1 m^3, m^2. An envelope of the natural shape has about 2 % more.
+SPHERE_SURFACE = math.cbrt(36.0 * math.pi)
+# Seams, load tapes, caps and fittings on top of the bare film: an estimate, with which the balloons below float within
+# 4 % of their published altitudes.
+FITTINGS = 1.5
+
+_CUSF = "CUSF balloon burst calculator, js/calc.js (2024)"
+_TOTEX = f"Totex/Kaymont sounding balloon data, in {_CUSF}; drag fits Totex's own ascent rates"
+_HWOYEE = f"Hwoyee product page of 2024-11, in {_CUSF}; drag as Totex's of that mass"
+_PAWAN = f"Random Aerospace, in {_CUSF}; drag as Totex's of that mass"
+
+
+@dataclass(frozen=True)
+class Gas:
+    """A lifting gas; `molar_mass` kg/mol."""
+
+    name: str
+    molar_mass: float
+    source: str
+
+    @property
+    def lightness(self) -> float:
+        """How many times heavier air of the same pressure and temperature is."""
+        return AIR_MOLAR_MASS / self.molar_mass
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A balloon without its gas.
+
+    `volume` m^3: of a latex envelope when it bursts, else when it is full. `drag` is the coefficient on the cross
+    section of a sphere of the gas's volume.
+    """
+
+    name: str
+    kind: Kind
+    maker: str
+    mass: float
+    volume: float
+    drag: float
+    source: str
+
+    @property
+    def diameter(self) -> float:
+        """Of the sphere of that volume, m: a latex envelope's burst diameter."""
+        return sphere_diameter(self.volume)
+
+
+@dataclass(frozen=True)
+class Cylinder:
+    """A gas cylinder. `contents` m^3 of helium at 15 C and 1013.25 hPa; of hydrogen it holds about 3 % less."""
+
+    name: str
+    contents: float
+    source: str
+
+
+def sphere_volume(diameter: float) -> float:
+    """m^3, of a diameter in m."""
+    return math.pi / 6.0 * diameter**3
+
+
+def sphere_diameter(volume: float) -> float:
+    """m, of a volume in m^3."""
+    return math.cbrt(6.0 * volume / math.pi)
+
+
+def film_mass(volume: float, thickness: float) -> float:
+    """Mass in kg of a polyethylene envelope of `volume` m^3 made of film of `thickness` m: an estimate."""
+    return FITTINGS * SPHERE_SURFACE * math.cbrt(volume) ** 2 * thickness * POLYETHYLENE_DENSITY
+
+
+def _latex(maker: str, source: str, size: tuple[int, float, float]) -> Envelope:
+    """Of `size`: grams, burst diameter in m, drag coefficient."""
+    grams, burst_diameter, drag = size
+    name = f"{maker.partition('/')[0].lower()}-{grams}"
+    return Envelope(name, "latex", maker, grams / 1000.0, sphere_volume(burst_diameter), drag, source)
+
+
+GASES: dict[str, Gas] = {
+    gas.name: gas
+    for gas in (
+        Gas("helium", 4.002602e-3, "IUPAC CIAAW, standard atomic weights 2021"),
+        Gas("hydrogen", 2.016e-3, "IUPAC CIAAW, abridged standard atomic weights 2021"),
+        Gas("methane", 16.043e-3, "IUPAC CIAAW, abridged standard atomic weights 2021"),
+    )
+}
+
+_KAYMONT_SIZES = (
+    (50, 0.88, 0.25), (100, 1.96, 0.25), (150, 2.52, 0.25), (200, 3.00, 0.25), (300, 3.78, 0.25), (350, 4.12, 0.25),
+    (450, 4.72, 0.25), (500, 4.99, 0.25), (600, 6.02, 0.30), (700, 6.53, 0.30), (800, 7.00, 0.30), (1000, 7.86, 0.30),
+    (1200, 8.63, 0.25), (1500, 9.44, 0.25), (1600, 9.71, 0.25), (1800, 9.98, 0.25), (2000, 10.54, 0.25),
+    (3000, 13.00, 0.25), (4000, 15.06, 0.25),
+)  # fmt: skip
+_HWOYEE_SIZES = (
+    (100, 2.00, 0.25), (200, 2.97, 0.25), (300, 4.30, 0.25), (350, 4.80, 0.25), (500, 5.80, 0.25), (600, 6.50, 0.30),
+    (750, 6.90, 0.30), (800, 7.00, 0.30), (1000, 8.00, 0.30), (1200, 9.10, 0.25), (1600, 10.00, 0.25),
+    (2000, 11.00, 0.25), (3000, 12.00, 0.25),
+)  # fmt: skip
+_PAWAN_SIZES = (
+    (100, 1.6, 0.25), (350, 4.0, 0.25), (600, 5.8, 0.30), (800, 6.6, 0.30), (900, 7.0, 0.30), (1200, 8.0, 0.25),
+    (1600, 9.5, 0.25), (2000, 10.2, 0.25),
+)  # fmt: skip
+
+# At 10 % free lift it gives the large balloons the 1,000 ft/min that NASA flies them at (Tech Briefs, 2015).
+POLYETHYLENE_DRAG = 0.8
+_ESTIMATED = "mass estimated from the film"
+
+ENVELOPES: dict[str, Envelope] = {
+    envelope.name: envelope
+    for envelope in (
+        *(_latex("Kaymont/Totex", _TOTEX, size) for size in _KAYMONT_SIZES),
+        *(_latex("Hwoyee", _HWOYEE, size) for size in _HWOYEE_SIZES),
+        *(_latex("Pawan", _PAWAN, size) for size in _PAWAN_SIZES),
+        Envelope(
+            "jaxa-b80", "zero-pressure", "JAXA", film_mass(80_000.0, 2.8e-6), 80_000.0, POLYETHYLENE_DRAG,
+            f"80,000 m^3 of 2.8 um film: StratoCat, flight BS13-08 of 2013-09-20; {_ESTIMATED}",
+        ),
+        Envelope(
+            "jaxa-bu60", "zero-pressure", "JAXA", film_mass(60_000.0, 3.4e-6), 60_000.0, POLYETHYLENE_DRAG,
+            f"60,000 m^3 of 3.4 um film: ISAS news of 2002-08-06; {_ESTIMATED}",
+        ),
+        Envelope(
+            "raven-40mcf", "zero-pressure", "Raven", film_mass(1_120_498.0, 20.3e-6), 1_120_498.0, POLYETHYLENE_DRAG,
+            f"39.57 million cubic feet of 0.8 mil film: StratoCat, flight 568NT of 2007-05-09; {_ESTIMATED}",
+        ),
+        Envelope(
+            "nasa-spb-19mcf", "super-pressure", "Raven", 2570.0, 532_379.0, POLYETHYLENE_DRAG,
+            "532,379 m^3, float at 33.5 km: NASA, super pressure balloon by the numbers, 2016-04-04; mass: what lets "
+            "it float there with the 2.5 short tons of its 2015 flight (Plastics News, 2015-04-28) at 10 % free lift",
+        ),
+    )
+}  # fmt: skip
+
+CYLINDERS: dict[str, Cylinder] = {
+    cylinder.name: cylinder
+    for cylinder in (
+        Cylinder("0.6", 0.6, "Supagas, balloon gas fact sheet"),
+        Cylinder("1.2", 1.2, "Supagas, balloon gas fact sheet"),
+        Cylinder("3.5", 3.5, "Supagas, balloon gas fact sheet"),
+        Cylinder("AL", 3.79, "Scott Specialty Gases: 134 cubic feet of helium in 29.5 l at 2000 psi"),
+        Cylinder("K", 6.23, "220 cubic feet: alanfletcher.org, 'You do the math'"),
+        Cylinder("50l", 9.1, "50 l at 200 bar with helium's factor 0.91: Revival, medical and industrial gases"),
+    )
+}
