@@ -12,12 +12,28 @@ endif
 BUCKET := $(HABSIM_DATA_DIR)/bucket
 export HABSIM_DATA_DIR
 
-.PHONY: run page check-page chromium setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
+.PHONY: run worker admin migrate backup page check-page chromium postgresql setup setup-dev setup-downloader setup-elevation demo download convert elevation test check bench soak clean
 
 run: setup
 	@$(MAKE) --no-print-directory page || echo "The API runs without the map page; / says how to get it."
 	@test -n "$$HABSIM_BUCKET_DIR$$S3_BUCKET_NAME" || $(PY) -m scripts.demo_cycle --bucket $(BUCKET) --if-needed
-	@exec $(VENV)/bin/gunicorn --config gunicorn_config.py app:app
+	@exec $(PY) -m scripts.serve
+
+# A worker of its own, on this machine or any other with the same DATABASE_URL and bucket.
+worker: setup
+	@exec $(PY) worker.py
+
+# Asks for a name and a password, or takes HABSIM_ADMIN_USERNAME and HABSIM_ADMIN_PASSWORD.
+admin: setup
+	@$(PY) -m scripts.make_admin
+
+migrate: setup
+	@$(PY) -m scripts.database migrate
+
+# For example: make backup TO=/backups/missions.sqlite
+backup: setup
+	@test -n "$(TO)" || { echo 'make backup needs TO=file'; exit 2; }
+	@$(PY) -m scripts.database backup $(TO)
 
 setup: $(VENV)/service.stamp $(HABSIM_DATA_DIR)/elevation.npz
 
@@ -52,7 +68,7 @@ elevation: setup setup-elevation
 	@test -n "$(TILES)" -a -n "$(TO)" || { echo 'make elevation needs TILES="..." and TO=file'; exit 2; }
 	@$(PY) -m scripts.build_elevation $(TILES) --output $(TO)
 
-test: setup-dev check check-page page chromium
+test: setup-dev check check-page page chromium postgresql
 	$(PY) -m pytest -n 2 --dist worksteal
 
 check: setup-dev
@@ -61,7 +77,7 @@ check: setup-dev
 	$(VENV)/bin/mypy
 	@# import-linter reads packages only: each room that is a single file is shown to it as one.
 	@rm -rf .house && mkdir .house && for file in *.py; do mkdir .house/$${file%.py} \
-		&& ln -s ../../$$file .house/$${file%.py}/__init__.py; done && ln -s ../api ../scripts ../habsim ../store ../forecasts .house/
+		&& ln -s ../../$$file .house/$${file%.py}/__init__.py; done && ln -s ../api ../scripts ../habsim ../store ../forecasts ../missions .house/
 	cd .house && $(abspath $(VENV))/bin/lint-imports --config ../pyproject.toml
 
 check-page: setup-dev
@@ -74,6 +90,13 @@ chromium:
 		&& echo "Installing Chromium for the tests of the page" && apt-get update -qq \
 		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 		|| echo "There is no Chromium: the tests of the page in a browser are skipped"
+
+# The tests of the database on PostgreSQL are skipped where this has none to offer.
+postgresql:
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || { test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+		&& echo "Installing PostgreSQL for the tests of the database" && apt-get update -qq \
+		&& DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null; } \
+		|| echo "There is no PostgreSQL: the tests of the database on it are skipped"
 
 bench: setup-dev page
 	@$(PY) -m bench
@@ -98,7 +121,7 @@ $(VENV)/elevation.stamp: requirements-elevation-tools.txt $(VENV)/service.stamp
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-elevation-tools.txt
 	@touch $@
 
-$(VENV)/dev.stamp: requirements-dev.txt requirements-downloader.txt requirements-elevation-tools.txt $(VENV)/service.stamp
+$(VENV)/dev.stamp: requirements-dev.txt requirements-dask.txt requirements-downloader.txt requirements-elevation-tools.txt $(VENV)/service.stamp
 	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 

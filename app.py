@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 from datetime import timedelta
 from pathlib import Path
@@ -12,25 +11,22 @@ from flask import Flask, Response, g
 from flask_compress import Compress
 from flask_cors import CORS
 from flask_openapi3 import Info, OpenAPI
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cutfiles
-import elev
 import habsim
-from api import balloons, errors, page, params, service, session, sim, tawhiri
-from api.json import BodyReader
+from api import accounts, balloons, errors, history, page, params, service, session, sim, simulations, tawhiri
+from api.json import StrictJSON
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
-from gefs import Cycles, Remote
+from gefs import Remote
 from habsim.balloons import warm_up as warm_up_climbs
 from habsim.classes import Simulator
-from habsim.errors import BucketError, ElevationError, NotFoundError, UnavailableError
 from housekeeping import Housekeeper
+from missions.opening import open_missions
+from opening import look_for_cycle, open_orchestrator
 from settings import Settings
-from simulate import Orchestrator
-from store.bucket import ELEVATION
 from store.opening import open_bucket
-
-log = logging.getLogger(__name__)
 
 _WWW = Path(__file__).parent / "www"
 _MAX_BODY_BYTES = 1 << 20
@@ -57,7 +53,9 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
     app = OpenAPI(
         __name__,
         info=Info(title="HABSIM", version=habsim.__version__, description="Predicts where a balloon flies and lands."),
-        security_schemes={"token": {"type": "http", "scheme": "bearer", "description": "from POST /login"}},
+        security_schemes={
+            "token": {"type": "http", "scheme": "bearer", "description": "from POST /api/v1/auth/login, or POST /login"}
+        },
         openapi_extensions={"security": [{}, {"token": []}]},
         doc_ui=False,
         validation_error_status=400,
@@ -66,7 +64,7 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
         static_folder=str(_WWW / "static"),
         template_folder=str(_WWW / "templates"),
     )
-    app.json = BodyReader(app)
+    app.json = StrictJSON(app)
     app.config.update(
         SECRET_KEY=session.secret_key(settings),
         SESSION_COOKIE_HTTPONLY=True,
@@ -80,6 +78,9 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
         COMPRESS_LEVEL=3,
         COMPRESS_BR_LEVEL=2,
     )  # fmt: skip
+    if settings.trusted_proxies:
+        hops = settings.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops)  # type: ignore[method-assign]
     services = build_services(settings)
     app.extensions[EXTENSION] = services
     services.metrics.watch(app)
@@ -89,7 +90,8 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
     session.install(app, settings)
     app.register_api(sim.api)
     app.register_api(tawhiri.api)
-    app.register_api(balloons.api)
+    for platform in (accounts, balloons, simulations, history):
+        app.register_api(platform.api)
     service.install(app)
     page.install(app, page_folder)
     app.after_request(_add_headers)
@@ -111,19 +113,14 @@ def build_services(settings: Settings) -> Services:
         refused=lambda reason: metrics.refused_cycles.labels(reason).inc(),
         moved=metrics.moved,
     )
-    cycles = Cycles(open_bucket(settings), settings.data_dir, settings.refresh_seconds, remote)
-    path = _elevation_file(settings, cycles)
-    ground = elev.load(path)
+    orchestrator, path = open_orchestrator(settings, open_bucket(settings), remote)
+    cycles = orchestrator.cycles
     status = path.stat()
-    orchestrator = Orchestrator(cycles, ground, settings)
     orchestrator.runs.drop_results()
-    Simulator.warm_up(ground)
+    Simulator.warm_up(orchestrator.ground)
     warm_up_climbs()
     cutfiles.install()
-    try:
-        cycles.refresh()
-    except UnavailableError as error:
-        log.warning("%s", error.message)
+    look_for_cycle(cycles)
     return Services(
         orchestrator=orchestrator,
         settings=settings,
@@ -139,26 +136,8 @@ def build_services(settings: Settings) -> Services:
         # Together fewer than the threads of a worker: one at least stays free for short requests.
         streams=BoundedSemaphore(settings.web_threads // 2 - 1),
         ensembles=BoundedSemaphore(settings.web_threads // 2),
+        missions=open_missions(settings, session.secret_key(settings)),
     )
-
-
-def _elevation_file(settings: Settings, cycles: Cycles) -> Path:
-    if settings.elevation is not None:
-        return settings.elevation
-    path = cycles.bucket.local_path(ELEVATION)
-    if path is not None and path.exists():
-        return path
-    if path is None:
-        try:
-            return cycles.cache.fetched(ELEVATION)
-        except NotFoundError:
-            log.info("the bucket has no %s: the embedded ground is used", ELEVATION)
-        except (BucketError, UnavailableError) as error:
-            log.warning("the embedded ground is used: %s", error.message)
-    embedded = settings.data_dir / "elevation.npz"
-    if not embedded.exists():
-        raise ElevationError(f"there is no ground elevation at {embedded}; `make setup` makes it")
-    return embedded
 
 
 def _name_request() -> None:

@@ -111,6 +111,51 @@ class Settings(BaseSettings):
         description="address of a mirror of that source",
     )
 
+    database_url: SecretStr | None = Field(
+        None,
+        validation_alias="DATABASE_URL",
+        description="accounts and jobs on PostgreSQL, as `postgresql://user:password@host/name`; "
+        "without it `missions.sqlite` in the data folder",
+    )
+    admin_username: str | None = Field(
+        None,
+        max_length=50,
+        validation_alias="HABSIM_ADMIN_USERNAME",
+        description="an administrator that is made at the start where there is none of the name",
+    )
+    admin_password: SecretStr | None = Field(
+        None, validation_alias="HABSIM_ADMIN_PASSWORD", description="password that this one begins with"
+    )
+    trusted_proxies: int = Field(
+        0,
+        ge=0,
+        le=10,
+        validation_alias="HABSIM_TRUSTED_PROXIES",
+        description="proxies in front, whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed",
+    )
+    job_workers: int = Field(
+        1, ge=0, le=64, validation_alias="HABSIM_JOB_WORKERS", description="worker processes that `make run` starts"
+    )
+    job_lease_seconds: float = Field(
+        20.0,
+        ge=1,
+        le=3600,
+        validation_alias="HABSIM_JOB_LEASE",
+        description="seconds after which the job of a worker that is not heard of goes to another",
+    )
+    job_attempts: int = Field(
+        5, ge=1, le=100, validation_alias="HABSIM_JOB_ATTEMPTS", description="times a job is tried before it fails"
+    )
+    max_queued_jobs: int = Field(
+        1000, ge=1, le=1_000_000, validation_alias="HABSIM_MAX_QUEUED", description="jobs of one user that may wait"
+    )
+    dask_scheduler: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls|ws|wss|inproc)://[^/]",
+        validation_alias="HABSIM_DASK_SCHEDULER",
+        description="address of a Dask cluster that computes the jobs, as `tcp://host:8786`; without it this machine",
+    )
+
     @property
     def bucket_dir(self) -> Path:
         return self.bucket_folder or self.data_dir / "bucket"

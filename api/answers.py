@@ -495,9 +495,13 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
+def _below(model: type[BaseModel]) -> list[type[BaseModel]]:
+    return [each for child in model.__subclasses__() for each in (child, *_below(child))]
+
+
 def components() -> dict[str, Schema]:
     """The schemas of all answers by their names, for the components of the OpenAPI document."""
-    roots: list[type[BaseModel]] = [Flight, *Answer.__subclasses__()]
+    roots: list[type[BaseModel]] = [Flight, *_below(Answer)]
     _, schema = models_json_schema(
         [(model, "serialization") for model in roots], ref_template=REFERENCE, schema_generator=_Untitled
     )

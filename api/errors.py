@@ -17,11 +17,15 @@ from habsim.errors import (
     BadRequestError,
     BucketError,
     BusyError,
+    ConflictError,
     ConversionError,
+    DatabaseError,
     ElevationError,
     FlightError,
+    ForbiddenError,
     HabsimError,
     NotFoundError,
+    NotSignedInError,
     UnavailableError,
     WindFileError,
 )
@@ -31,8 +35,12 @@ log = logging.getLogger(__name__)
 # The first class that fits decides.
 STATUS: dict[type[HabsimError], int] = {
     BadRequestError: 400,
+    NotSignedInError: 401,
+    ForbiddenError: 403,
     NotFoundError: 404,
+    ConflictError: 409,
     BusyError: 429,
+    DatabaseError: 503,
     UnavailableError: 503,
     WindFileError: 503,
     BucketError: 503,
@@ -53,7 +61,7 @@ class ErrorShape(BaseModel):
 
 # What every route can answer besides its result, for the description of the API.
 RESPONSES: dict[int | str, type[BaseModel] | dict[Any, Any] | None] = dict.fromkeys(
-    (400, 401, 404, 429, 500, 503), ErrorShape
+    (400, 401, 403, 404, 409, 429, 500, 503), ErrorShape
 )
 
 
@@ -88,6 +96,8 @@ def _habsim_error(error: HabsimError) -> Response:
     response = error_response(status, error.message, details, in_flight=isinstance(error, FlightError))
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
+    elif status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="HABSIM"'
     elif status == 503:
         response.headers["Retry-After"] = str(_RETRY_SECONDS)
     return response
@@ -131,7 +141,8 @@ def _sentences(errors: Iterable[ErrorDetails]) -> Iterable[tuple[str, str]]:
 
 def _sentence(name: str, error: ErrorDetails) -> str:
     context = error.get("ctx", {})
-    value = f"{name} is {_shortened(error['input'])}"
+    # A password is not said again.
+    value = name if name.endswith("password") else f"{name} is {_shortened(error['input'])}"
     match error["type"]:
         case "missing":
             return f"{name} is missing"
@@ -149,10 +160,16 @@ def _sentence(name: str, error: ErrorDetails) -> str:
             return f"{value}, it must match {context['pattern']}"
         case "float_type" | "int_type":
             return f"{name} is {_shortened(repr(error['input']))}, it must be a number"
+        case "model_type" | "model_attributes_type" | "dict_type" | "json_invalid" if not name:
+            return "the body must be a JSON object, of the type application/json"
+        case "uuid_parsing" | "uuid_type":
+            return f"{value}, it must be a UUID"
         case "extra_forbidden":
-            return f"{value}, but there is no such field"
-        case "model_type" | "model_attributes_type" | "json_invalid":
-            return f"{name or 'the body'} is not a JSON object; send one with Content-Type: application/json"
+            return f"{name} is unknown"
+        case "string_too_long":
+            return f"{name} has {len(error['input'])} characters, it must have at most {context['max_length']}"
+        case "string_too_short":
+            return f"{name} has {len(error['input'])} characters, it must have at least {context['min_length']}"
         case "value_error":
             return f"{name}: {context['error']}" if name else str(context["error"])
         case _:

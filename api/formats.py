@@ -20,19 +20,17 @@ import numpy.typing as npt
 import orjson
 from werkzeug.datastructures import MIMEAccept
 
+from flightjson import PHASES as PHASES
+from flightjson import SCALE, round_in_place
+from flightjson import points_json as points_json
 from habsim.classes import FlightPhase, Trajectory
 from habsim.errors import BadRequestError
 
 Points = npt.NDArray[np.float64]
 
-PHASES = ("ascent", "coast", "descent")
 CSV_HEADER = "datetime,latitude,longitude,altitude,phase,u_wind,v_wind"
 
 _LONGITUDE = 2
-# Multiplying, rounding and dividing by a power of ten gives the shortest decimal text, as np.round does, at a third
-# of its cost; the last two columns are the constant zeros of the JSON points.
-_SCALE = np.array([1e3, 1e7, 1e7, 1e2, 1e3, 1e3, 1.0, 1.0])
-_NO_POINTS: Points = np.empty((0, 6))
 # XML 1.0 section 2.2: no escape exists for these characters. JSON cannot hold the lone surrogates among them.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -61,23 +59,6 @@ class Format:
     media_type: str
     write: Callable[[Trajectory, Provenance], bytes]
     extension: str
-
-
-def points_json(trajectory: Trajectory) -> bytes:
-    """Return the HABSIM shape `[[point, ...ascent], [...coast], [...descent]]` as JSON.
-
-    A point is `[Unix seconds, latitude, longitude, altitude m, u m/s, v m/s, 0, 0]`; the zeros are for old clients.
-    A phase that the flight does not have is `[]`.
-    """
-    points = {phase.name: phase.points for phase in trajectory.phases}
-    blocks = [points.get(name, _NO_POINTS) for name in PHASES]
-    coast = len(blocks[0])
-    descent = coast + len(blocks[1])
-    table = np.zeros((descent + len(blocks[2]), 8))
-    np.concatenate(blocks, out=table[:, :6])
-    _round_in_place(table, _SCALE)
-    text = orjson.dumps([table[:coast], table[coast:descent], table[descent:]], option=orjson.OPT_SERIALIZE_NUMPY)
-    return text.replace(b",0.0,0.0]", b",0,0]")
 
 
 def geojson(trajectory: Trajectory, provenance: Provenance) -> bytes:
@@ -229,17 +210,9 @@ def _turn(longitude: Points) -> Points:
     return turn
 
 
-def _round_in_place(points: Points, scale: Points) -> None:
-    np.multiply(points, scale, out=points)
-    np.rint(points, out=points)
-    np.divide(points, scale, out=points)
-    # -0.0 + 0.0 is 0.0: no "-0.0" in any text
-    np.add(points, 0.0, out=points)
-
-
 def _rounded(points: Points) -> Points:
     copy = points.copy()
-    _round_in_place(copy, _SCALE[:6])
+    round_in_place(copy, SCALE[:6])
     return copy
 
 

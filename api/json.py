@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 from flask import Response
-from flask.json.provider import JSONProvider
+from flask.json.provider import DefaultJSONProvider
 from pydantic import BaseModel
 
 from api.answers import REFERENCE
@@ -14,8 +14,19 @@ from api.answers import REFERENCE
 JSON, GEOJSON = "application/json", "application/geo+json"
 
 
+class StrictJSON(DefaultJSONProvider):
+    """Reads bodies as RFC 8259 has them: no NaN, no lone surrogates, no nesting without end."""
+
+    def loads(self, s: str | bytes, **_more: Any) -> Any:
+        return orjson.loads(s)
+
+
 def described(
-    text: str, *media_types: str, json: type[BaseModel] | None = None, geojson: type[BaseModel] | None = None
+    text: str,
+    *media_types: str,
+    json: type[BaseModel] | None = None,
+    geojson: type[BaseModel] | None = None,
+    status: int = 200,
 ) -> dict[int | str, Any]:
     """The description of a route's result for OpenAPI; JSON by default.
 
@@ -28,17 +39,7 @@ def described(
             content[name] = {"schema": {"$ref": REFERENCE.format(model=model.__name__)}}
         else:
             content[name] = {} if name.endswith("json") else {"schema": {"type": "string"}}
-    return {200: {"description": text, "content": content}}
-
-
-class BodyReader(JSONProvider):
-    """Reads the JSON of requests: no NaN, and nesting that is too deep is an error of the caller's."""
-
-    def dumps(self, obj: Any, **_: Any) -> str:
-        return orjson.dumps(obj).decode()
-
-    def loads(self, s: str | bytes, **_: Any) -> Any:
-        return orjson.loads(s)
+    return {status: {"description": text, "content": content}}
 
 
 def json_response(content: Any, status: int = 200) -> Response:

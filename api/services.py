@@ -16,6 +16,7 @@ from gefs import Cycle
 from habsim.classes import Simulator
 from habsim.errors import BucketError, BusyError, HabsimError, UnavailableError
 from housekeeping import Housekeeper
+from missions.opening import Missions
 from settings import Settings
 from simulate import Orchestrator
 from store.manifest import WIND_FILE
@@ -48,6 +49,7 @@ class Services:
     housekeeper: Housekeeper
     streams: BoundedSemaphore
     ensembles: BoundedSemaphore
+    missions: Missions
 
     def private_memory_mb(self) -> float:
         """Memory of this process that it shares with no other, MB; peak memory where the system does not say."""

@@ -10,14 +10,16 @@ from typing import Any
 
 import orjson
 from flask import Blueprint, Flask, Request, current_app, redirect, render_template, request, session, url_for
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
 
 import sharedfiles
+from api import signing
 from api.errors import error_response
 from api.json import json_response
 from api.services import services
+from missions import lockout
 from settings import Settings
 
 log = logging.getLogger(__name__)
@@ -25,10 +27,12 @@ pages = Blueprint("session", __name__)
 
 TOKEN_SECONDS = 7 * 24 * 3600
 # Everything else needs the login. Probes carry no credentials; the login page needs its style.
-OPEN_ENDPOINTS = frozenset({"session.login", "session.logout", "service.health", "service.ready", "static"})
+OPEN_ENDPOINTS = frozenset(
+    {"session.login", "session.logout", "service.health", "service.ready", "static", "accounts.login"}
+)
 
 
-class CookieSessions(SecureCookieSessionInterface):
+class CookieSessions(signing.SecureWhereHttps):
     """Flask's signed cookie sessions; a request without the cookie costs no cryptography."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
@@ -62,6 +66,8 @@ def install(app: Flask, settings: Settings) -> None:
 def _require_login() -> BaseResponse | None:
     if request.endpoint in OPEN_ENDPOINTS or _is_mark(session.get("signed_in")) or _has_valid_token():
         return None
+    if signing.has_account():
+        return None
     if request.method == "OPTIONS":
         return None  # a browser asks whether it may send the token before it sends it
     if request.method == "GET" and _is_page_request():
@@ -93,11 +99,11 @@ def _tokens() -> URLSafeTimedSerializer:
 
 
 def _has_valid_token() -> bool:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
+    token = signing.bearer(request)
+    if token is None:
         return False
     try:
-        content: Any = _tokens().loads(token.strip(), max_age=TOKEN_SECONDS)
+        content: Any = _tokens().loads(token, max_age=TOKEN_SECONDS)
     except BadSignature:
         return False
     return _is_mark(content)
@@ -110,11 +116,15 @@ def login() -> str | BaseResponse | tuple[str, int]:
     if request.method == "GET" or password is None:
         return redirect(url_for("page.home")) if password is None else render_template("login.html", wrong=False)
     given = _given_password()
+    patience = services().missions.accounts.lockout
+    key = lockout.of_address(request.remote_addr, "gate")
+    patience.attempt({key: lockout.FREE_OF_ADDRESS})
     if not hmac.compare_digest(_bytes(given), _bytes(password.get_secret_value())):
         log.warning("failed login from %s", request.remote_addr)
         if request.is_json:
             return error_response(401, "wrong password")
         return render_template("login.html", wrong=True), 401
+    patience.succeeded(forget=[key])
     if request.is_json:
         return json_response({"token": _tokens().dumps(_mark()), "expires_in_seconds": TOKEN_SECONDS})
     session.clear()

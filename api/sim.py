@@ -25,11 +25,12 @@ from api.params import (
 )
 from api.services import expected_members, is_stale, services, some_simulator, take
 from api.streams import progress_stream
+from flightjson import ensemble_json, in_convention
 from gefs import Cycle
-from habsim.classes import FlightPhase, Location, Trajectory
+from habsim.classes import Location
 from habsim.errors import HabsimError, NotFoundError
 from runs import result_key
-from simulate import MAX_OPEN_MEMBERS, Ensemble, Orchestrator, Provenance, provenance_of
+from simulate import MAX_OPEN_MEMBERS, Orchestrator, Provenance, provenance_of
 from store.manifest import DEMO
 
 TAG = Tag(name="HABSIM", description="Flights, winds and the state of the service")
@@ -109,37 +110,6 @@ def spaceshot(query: EnsembleQuery) -> Response:
     response = Response(body, mimetype="application/json")
     response.headers["X-HABSIM-Cycle"] = cycle
     return response
-
-
-def ensemble_json(ensemble: Ensemble, request_id: str, asked_longitude: float) -> bytes:
-    """The body of `/sim/spaceshot`."""
-    paths = [
-        None if path is None else orjson.Fragment(formats.points_json(in_convention(path, asked_longitude)))
-        for path in ensemble.trajectories
-    ]
-    landings = ensemble.landings
-    latitudes = np.round(landings[:, 0], 7).tolist()
-    longitudes = np.round(_conventional(landings[:, 1], asked_longitude), 7).tolist()
-    rows = zip(latitudes, longitudes, *landings[:, 2:4].astype(int).T.tolist(), landings[:, 4].tolist(), strict=True)
-    statistics = ensemble.statistics.to_dict()
-    mean = statistics["mean"]
-    mean["lon"] = round(_conventional(mean["lon"] % 360.0, asked_longitude), 7)
-    content = {
-        "paths": paths,
-        "heatmap_data": [
-            {"lat": lat, "lon": lon, "perturbation_id": perturbation, "model_id": member, "weight": weight}
-            for lat, lon, perturbation, member, weight in rows
-        ],
-        "request_id": request_id,
-        "cycle": ensemble.provenance.cycle,
-        "members": list(ensemble.members),
-        "failed_members": [{"model_id": m, "reason": reason} for m, reason in ensemble.failed.items()],
-        "seed": ensemble.provenance.seed,
-        "landing": {**statistics, "over_water": round(ensemble.over_water, 4)},
-        "warnings": list(ensemble.warnings),
-        "provenance": ensemble.provenance.to_dict(),
-    }
-    return orjson.dumps(content, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
 @api.get("/progress", summary="Progress of an ensemble", responses=described("How much is done", json=answers.Progress))
@@ -314,23 +284,6 @@ _LOOK = "Look for a new cycle now"
 _FOUND = described("The current cycle", json=answers.Refreshed)
 api.get("/refresh", summary=_LOOK, operation_id="refresh_get", responses=_FOUND)(refresh)
 api.post("/refresh", summary=_LOOK, operation_id="refresh_post", responses=_FOUND)(refresh)
-
-
-def _conventional(longitude: Any, asked: float) -> Any:
-    """Longitudes 0..360 in the convention of the request: 0..360 when it was above 180, else -180..180."""
-    return longitude if asked > 180.0 else longitude - 360.0 * (longitude > 180.0)
-
-
-def in_convention(trajectory: Trajectory, asked_longitude: float) -> Trajectory:
-    """The trajectory with longitudes in the convention of the request."""
-    if asked_longitude > 180.0:
-        return trajectory
-    phases = []
-    for phase in trajectory.phases:
-        points = phase.points.copy()
-        points[:, 2] = _conventional(points[:, 2], asked_longitude)
-        phases.append(FlightPhase(phase.name, points))
-    return Trajectory(tuple(phases), trajectory.warnings)
 
 
 def _wind_of(u: Any, v: Any) -> dict[str, Any]:

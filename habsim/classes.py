@@ -470,8 +470,8 @@ class Simulator:
         closest[:, 4] = np.inf
         no_path, no_marks = np.empty((0, 1, 6)), np.zeros((0, len(profile.phases) + 1), np.int64)
         kernels.fly(
-            scout.winds, air(), self.ground.grid, profile.chain, launches.table, profile.direction,
-            float(step), landing, outcome, no_path, no_marks, zone.table, closest,
+            scout.winds, _tables(launches, profile), self.ground.grid, profile.chain, launches.table,
+            profile.direction, float(step), landing, outcome, no_path, no_marks, zone.table, closest,
         )  # fmt: skip
         reached = np.isfinite(closest[:, 4])
         closest[reached, 4] = 2.0 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * np.sqrt(closest[reached, 4]), 1.0))

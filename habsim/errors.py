@@ -3,9 +3,15 @@
 HabsimError
 ├── BadRequestError            the caller's value is wrong; the message has the value and the limit
 │   └── OutsideCycleError      the flight needs winds before the first or after the last time of the cycle
-├── NotFoundError              no such cycle, member or prediction
+├── NotSignedInError           who asks is not known, or no longer
+├── ForbiddenError             who asks is known and may not do it
+├── NotFoundError              no such cycle, member, prediction, user or simulation
+├── ConflictError              it does not go with what is there already
+├── DatabaseError              the database does not answer, or refuses to work
 ├── BusyError                  too much at once; try again after `retry_after_seconds`
 ├── UnavailableError           nothing to fly on at the moment; the message says what to do
+│   └── CycleChangedError      the cycle that a job began with is gone, or was published anew
+├── JobLostError               the job is no longer that of the worker that computes it
 ├── WindFileError              a wind file is damaged, inconsistent or changed under the reader
 │   └── NotResidentError       the winds asked for are not on this machine yet; carries the tiles to fetch
 ├── ElevationError             a ground elevation file is damaged or inconsistent
@@ -37,6 +43,16 @@ class HabsimError(Exception):
         self.message = message
         self.details = details
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Some take more than their text, which an exception does not keep: they come from other processes too.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[HabsimError], args: tuple[Any, ...], state: dict[str, Any]) -> HabsimError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(state)
+    return error
+
 
 class BadRequestError(HabsimError):
     """A value the caller gave is wrong."""
@@ -46,8 +62,24 @@ class OutsideCycleError(BadRequestError):
     """A flight needs winds outside the times of the cycle."""
 
 
+class NotSignedInError(HabsimError):
+    """Who asks is not known: no token, or one that is not valid or no longer."""
+
+
+class ForbiddenError(HabsimError):
+    """Who asks may not do it."""
+
+
 class NotFoundError(HabsimError):
-    """There is no such cycle, member or prediction."""
+    """There is no such cycle, member, prediction, user or simulation; or not for who asks."""
+
+
+class ConflictError(HabsimError):
+    """What is asked does not go with what is there already."""
+
+
+class DatabaseError(HabsimError):
+    """The database does not answer, or refuses to work; nothing was changed."""
 
 
 class BusyError(HabsimError):
@@ -60,6 +92,14 @@ class BusyError(HabsimError):
 
 class UnavailableError(HabsimError):
     """Nothing can be flown at the moment."""
+
+
+class CycleChangedError(UnavailableError):
+    """The cycle that a job began with is gone, or was published anew: the job must begin again."""
+
+
+class JobLostError(HabsimError):
+    """The job is no longer this worker's: it was cancelled or deleted, or its lease ran out."""
 
 
 class WindFileError(HabsimError):

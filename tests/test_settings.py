@@ -42,6 +42,15 @@ GIVEN = {
     "HABSIM_HOST": "0.0.0.0",
     "HABSIM_NOAA_SOURCE": "nomads",
     "HABSIM_NOAA_URL": "https://mirror.example.org",
+    "DATABASE_URL": "postgresql://habsim:secret@database/habsim",
+    "HABSIM_ADMIN_USERNAME": "admin",
+    "HABSIM_ADMIN_PASSWORD": "hidden-password",
+    "HABSIM_TRUSTED_PROXIES": "1",
+    "HABSIM_JOB_WORKERS": "2",
+    "HABSIM_JOB_LEASE": "5",
+    "HABSIM_JOB_ATTEMPTS": "3",
+    "HABSIM_MAX_QUEUED": "10",
+    "HABSIM_DASK_SCHEDULER": "tcp://scheduler:8786",
 }
 
 
@@ -112,6 +121,9 @@ WRONG = [
     ("HABSIM_REFRESH_SECONDS", "0", "greater than or equal to 1"),
     ("HABSIM_REFRESH_SECONDS", "nan", ""),
     ("HABSIM_REFRESH_SECONDS", "five", "valid number"),
+    ("HABSIM_JOB_LEASE", "0.5", "greater than or equal to 1"),
+    ("HABSIM_JOB_ATTEMPTS", "0", "greater than or equal to 1"),
+    ("HABSIM_DASK_SCHEDULER", "scheduler:8786", "match pattern"),
 ]
 
 
@@ -132,6 +144,8 @@ def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.Monke
     monkeypatch.setenv("HABSIM_PASSWORD", "balloon")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hidden-secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "hidden-token")
+    monkeypatch.setenv("HABSIM_ADMIN_PASSWORD", "hidden-password")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://habsim:hidden-password@database/habsim")
     settings = Settings()
     assert "hidden-" not in f"{settings!r}{settings}"
     assert "0123456789abcdef" not in f"{settings!r}{settings}"

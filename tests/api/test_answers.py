@@ -142,8 +142,10 @@ def test_every_json_answer_of_ours_has_the_schema_of_its_class(document: dict[st
     seen = {}
     for path, operations in document["paths"].items():
         for operation in operations.values():
+            if path.startswith("/api/"):
+                continue
             content = operation["responses"]["200"]["content"]
-            if "application/json" in content and not path.startswith("/api/"):
+            if "application/json" in content:
                 seen[path] = content["application/json"]["schema"]["$ref"].rpartition("/")[2]
     assert seen == names
     geojson = document["paths"]["/sim/singlezpb"]["get"]["responses"]["200"]["content"]["application/geo+json"]

@@ -50,6 +50,7 @@ NEEDS_NO_CYCLE = {
     "/static/<path:filename>", "/sim/elev", "/sim/progress", "/sim/progress-stream", "/sim/cache-status",
     "/api/v1/balloon-specs",
 }  # fmt: skip
+PLATFORM = ("/api/v1/auth/", "/api/v1/simulations/", "/api/v1/history/")
 
 
 def routes(app: Flask) -> list[Rule]:
@@ -58,7 +59,8 @@ def routes(app: Flask) -> list[Rule]:
 
 def address(rule: Rule) -> str:
     """A path of the rule, with something that is not there for its variable part."""
-    return re.sub(r"<[^>]+>", "not-there", rule.rule)
+    nobody = "00000000-0000-0000-0000-000000000000"
+    return re.sub(r"<[^>]+>", lambda part: nobody if "uuid" in part[0] else "not-there", rule.rule)
 
 
 def message(response: TestResponse, status: int, path: str = "/") -> str:
@@ -80,7 +82,8 @@ def assert_headers_of_every_answer(response: TestResponse) -> None:
 
 class TestEveryRoute:
     def test_every_route_is_known_here(self, app: Flask) -> None:
-        assert {rule.rule for rule in routes(app)} == set(NEEDS_CYCLE) | NEEDS_NO_CYCLE
+        known = {rule.rule for rule in routes(app) if not rule.rule.startswith(PLATFORM)}
+        assert known == set(NEEDS_CYCLE) | NEEDS_NO_CYCLE
 
     def test_a_method_that_is_not_taken_is_405(self, app: Flask, client: FlaskClient) -> None:
         allowed: dict[str, set[str]] = {}
@@ -91,7 +94,7 @@ class TestEveryRoute:
                 response = client.open(address(rule), method=method)
                 text = message(response, 405, rule.rule)
                 assert method in text
-                assert {"GET", "HEAD", "OPTIONS"} <= set(response.headers["Allow"].split(", "))
+                assert set(response.headers["Allow"].split(", ")) == allowed[rule.rule]
                 assert_headers_of_every_answer(response)
 
     def test_every_answer_has_the_headers(self, app: Flask, client: FlaskClient) -> None:
@@ -134,7 +137,7 @@ class TestEveryRoute:
         for rule in posts:
             response = client.post(address(rule), data=b"x" * (2 << 20), content_type="application/json")
             # A route that reads no body has no use for a limit.
-            assert response.status_code in {200, 302, 413}
+            assert response.status_code in {200, 302, 401, 413}
 
     def test_the_login_refuses_a_big_body_with_413(self, another_app: Callable[..., Flask]) -> None:
         client = another_app(**LOGIN).test_client()
@@ -159,7 +162,7 @@ class TestStatusTable:
         assert len(kinds) > 8
         for kind in kinds:
             error = Exception.__new__(kind)
-            assert status_of(error) in {400, 404, 429, 500, 503}
+            assert status_of(error) in {400, 401, 403, 404, 409, 429, 500, 503}
 
     def test_the_first_that_fits_is_the_nearest(self) -> None:
         """A class stands before the classes it derives from."""

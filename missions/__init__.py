@@ -1,0 +1,1 @@
+"""People and what they keep: accounts, organisations, simulations, the queue of jobs and their results."""

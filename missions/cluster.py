@@ -1,0 +1,100 @@
+"""Where the chunks of jobs run: the cores of this machine, or a Dask cluster."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import os
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from typing import Any
+
+from gefs import Remote
+from habsim.classes import Simulator
+from habsim.errors import UnavailableError
+from missions.jobtypes import JobType
+from missions.running import Cores, timed
+from opening import open_orchestrator
+from settings import Settings
+from simulate import Orchestrator
+from store.opening import open_bucket
+
+log = logging.getLogger(__name__)
+
+
+class LocalCores:
+    """Threads of this process: the kernels leave the interpreter to others while they run."""
+
+    def __init__(self, orchestrator: Orchestrator) -> None:
+        self._orchestrator = orchestrator
+        self.at_once = os.cpu_count() or 1
+        # One more than cores: a short job does not wait for the chunks of a long one.
+        self._threads = ThreadPoolExecutor(self.at_once + 1, thread_name_prefix="chunks")
+
+    def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
+        return self._threads.submit(timed, kind, spec, self._orchestrator)
+
+
+class DaskCores:
+    """The workers of a Dask cluster. A spec names wind files; each of them opens its own, by its own settings."""
+
+    def __init__(self, address: str) -> None:
+        """Raises UnavailableError where there is no cluster, or no `dask.distributed` here."""
+        try:
+            from distributed import Client, KilledWorker
+        except ImportError as error:
+            raise UnavailableError("HABSIM_DASK_SCHEDULER needs `pip install -r requirements-dask.txt`") from error
+        try:
+            self._client = Client(address, timeout=10, set_as_default=False)
+        except OSError as error:
+            raise UnavailableError(f"there is no Dask scheduler at {address}: {error}") from error
+        self._losses = (KilledWorker, CancelledError)
+        self._executor = self._client.get_executor(pure=False, retries=3)
+
+    @property
+    def at_once(self) -> int:
+        """Two for each thread of the cluster, so that none waits for its next one."""
+        threads: dict[str, int] = self._client.nthreads()
+        return 2 * max(1, sum(threads.values()))
+
+    def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
+        future: Future[tuple[bytes, float]] = Future()
+        self._executor.submit(compute_here, kind, spec).add_done_callback(lambda done: self._hand_over(done, future))
+        return future
+
+    def _hand_over(self, done: Future[tuple[bytes, float]], future: Future[tuple[bytes, float]]) -> None:
+        """What came of a chunk; that the cluster lost it may be better another time."""
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            result = done.result()
+        except self._losses as error:
+            future.set_exception(UnavailableError(f"the Dask cluster lost a chunk: {type(error).__name__}"))
+        except BaseException as error:  # noqa: BLE001  (it is raised where the result is asked for)
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+
+def compute_here(kind: JobType, spec: Any) -> tuple[bytes, float]:
+    """A chunk on a worker of the cluster."""
+    return timed(kind, spec, _orchestrator_of_process())
+
+
+@functools.cache
+def _orchestrator_of_process() -> Orchestrator:
+    return orchestrator_for(Settings())
+
+
+def orchestrator_for(settings: Settings) -> Orchestrator:
+    """An orchestrator with its kernels compiled, for a process that computes jobs."""
+    remote = Remote(cache_files=settings.cache_files, cache_bytes=settings.cache_gb * 1e9)
+    orchestrator, _ = open_orchestrator(settings, open_bucket(settings), remote)
+    Simulator.warm_up(orchestrator.ground)
+    return orchestrator
+
+
+def open_cores(settings: Settings, orchestrator: Orchestrator) -> Cores:
+    """Where this worker computes. Raises UnavailableError where that cannot be reached."""
+    if settings.dask_scheduler is None:
+        return LocalCores(orchestrator)
+    return DaskCores(settings.dask_scheduler)

@@ -1,0 +1,271 @@
+"""The queue of jobs, which are the rows of `simulations` that are pending or processing.
+
+A worker claims a job by one statement and holds it by a lease that its heartbeat renews. When the lease runs out the
+job is pending again and another worker may claim it, with a greater fence: whatever the first one still writes is
+refused. So a job may be computed more than once, and its result is recorded once. Leases go by the database's clock.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Update, case, delete, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from habsim.errors import JobLostError
+from missions.database import Database, insert_if_absent, now_seconds
+from missions.models import CANCELLED, COMPLETED, FAILED, LANES, PENDING, PROCESSING, Chunk, Simulation, WorkerProcess
+from missions.results import Kept
+from settings import Settings
+
+_FIRST_RETRY_SECONDS = 2.0
+_LONGEST_RETRY_SECONDS = 300.0
+_FORGET_WORKER_SECONDS = 3600.0
+_LONGEST_ERROR = 2000  # characters
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as its worker holds it."""
+
+    id: uuid.UUID
+    type: str
+    lane: str
+    config: dict[str, Any]
+    plan: dict[str, Any] | None
+    fence: int
+    attempts: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job came to: its result as it is kept, what it was made from, and how long that took."""
+
+    kept: Kept
+    provenance: dict[str, Any]
+    seconds: float
+
+
+class Queue:
+    """The jobs of a database, for one worker process; what only looks needs no worker's name."""
+
+    def __init__(self, database: Database, settings: Settings, worker: str = "") -> None:
+        self._database = database
+        self._worker = worker
+        self._lease = settings.job_lease_seconds
+        self._attempts = settings.job_attempts
+
+    # Claiming and holding
+
+    def waiting(self, lanes: Collection[str]) -> set[str]:
+        """Those of the lanes that have a job that may start now. Changes nothing, so it costs little."""
+        found = set()
+        with self._database.reading() as session:
+            for lane in lanes:
+                if session.execute(select(_next_in(lane, Simulation.id).exists())).scalar_one():
+                    found.add(lane)
+        return found
+
+    def claim(self, lane: str) -> Job | None:
+        """The oldest job of a lane that may start now, which is this worker's from now on; None where there is none."""
+        candidate = _next_in(lane, Simulation.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+        claimed = (
+            update(Simulation)
+            .where(Simulation.id == candidate)
+            .values(
+                status=PROCESSING,
+                worker=self._worker,
+                fence=Simulation.fence + 1,
+                attempts=Simulation.attempts + 1,
+                lease_until=now_seconds() + self._lease,
+                started=func.coalesce(Simulation.started, now_seconds()),
+                error=None,
+            )
+            .returning(
+                Simulation.id, Simulation.type, Simulation.lane, Simulation.config, Simulation.plan, Simulation.fence,
+                Simulation.attempts,
+            )
+            .execution_options(synchronize_session=False)
+        )  # fmt: skip
+        with self._database.writing() as session:
+            row = session.execute(claimed).first()
+        return None if row is None else Job(*row)
+
+    def heartbeat(self, started: float) -> set[tuple[uuid.UUID, int]]:
+        """Renew the leases of this worker; the jobs (id, fence) that it still holds. `started` in Unix seconds."""
+        with self._database.writing() as session:
+            insert_if_absent(session, WorkerProcess, id=self._worker, started=started, seen=started)
+            seen = update(WorkerProcess).where(WorkerProcess.id == self._worker).values(seen=now_seconds())
+            session.execute(seen.execution_options(synchronize_session=False))
+            session.execute(delete(WorkerProcess).where(WorkerProcess.seen < now_seconds() - _FORGET_WORKER_SECONDS))
+            renewed = (
+                update(Simulation)
+                .where(Simulation.status == PROCESSING, Simulation.worker == self._worker)
+                .values(lease_until=now_seconds() + self._lease)
+                .returning(Simulation.id, Simulation.fence)
+                .execution_options(synchronize_session=False)
+            )
+            return {(row[0], row[1]) for row in session.execute(renewed)}
+
+    def recover(self) -> int:
+        """Give back the jobs of workers that are not heard of any more; how many. Those tried too often fail."""
+        over = (Simulation.status == PROCESSING, Simulation.lease_until < now_seconds())
+        with self._database.reading() as session:
+            if not session.execute(select(exists().where(*over))).scalar_one():
+                return 0
+        with self._database.writing() as session:
+            text = f"the worker that computed it ended, {self._attempts} times in a row"
+            failed = session.execute(
+                update(Simulation)
+                .where(*over, Simulation.attempts >= self._attempts)
+                .values(status=FAILED, error=text, completed=now_seconds(), worker=None, lease_until=None)
+                .returning(Simulation.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+            for (simulation_id,) in failed:
+                session.execute(delete(Chunk).where(Chunk.simulation_id == simulation_id))
+            again = session.execute(
+                update(Simulation)
+                .where(*over)
+                .values(status=PENDING, worker=None, lease_until=None, ready=now_seconds())
+                .returning(Simulation.id)
+                .execution_options(synchronize_session=False)
+            ).all()
+        return len(failed) + len(again)
+
+    def leave(self) -> None:
+        """This worker ends: it is not listed any more."""
+        with self._database.writing() as session:
+            session.execute(delete(WorkerProcess).where(WorkerProcess.id == self._worker))
+
+    # What a worker writes; each raises JobLostError where the job is no longer its own
+
+    def save_plan(self, job: Job, plan: dict[str, Any]) -> None:
+        """Fix what the job computes, before its first chunk."""
+        with self._database.writing() as session:
+            self._write(session, job, plan=plan)
+
+    def keep_chunk(self, job: Job, number: int, result: bytes, seconds: float, progress: float) -> None:
+        """Keep the result of a chunk; `progress` in percent is then that of the job."""
+        with self._database.writing() as session:
+            self._write(session, job, progress=progress, lease_until=now_seconds() + self._lease)
+            insert_if_absent(session, Chunk, simulation_id=job.id, number=number, result=result, seconds=seconds)
+
+    def kept_chunks(self, job: Job) -> dict[int, float]:
+        """The chunks that are kept, with the seconds that each took."""
+        with self._database.reading() as session:
+            query = select(Chunk.number, Chunk.seconds).where(Chunk.simulation_id == job.id)
+            return {row.number: row.seconds for row in session.execute(query)}
+
+    def chunk_results(self, job: Job, count: int) -> Iterator[bytes]:
+        """The results of chunks 0 to `count` - 1, one after the other."""
+        for number in range(count):
+            with self._database.reading() as session:
+                query = select(Chunk.result).where(Chunk.simulation_id == job.id, Chunk.number == number)
+                yield session.execute(query).scalar_one()
+
+    def complete(self, job: Job, outcome: Outcome) -> None:
+        """Record the result, once and for all."""
+        with self._database.writing() as session:
+            self._end(
+                session,
+                job,
+                status=COMPLETED,
+                progress=100.0,
+                error=None,
+                provenance=outcome.provenance,
+                computation_seconds=outcome.seconds,
+                result=outcome.kept.inline,
+                result_reference=outcome.kept.reference,
+                result_bytes=outcome.kept.size,
+            )
+
+    def fail(self, job: Job, reason: str) -> None:
+        """It cannot be done, and would not be another time."""
+        with self._database.writing() as session:
+            self._end(session, job, status=FAILED, error=reason[:_LONGEST_ERROR])
+
+    def retry(self, job: Job, reason: str, *, anew: bool = False) -> bool:
+        """It may be done another time: later, on any worker; `anew` forgets what it had come to.
+
+        False when it was tried often enough and has failed.
+        """
+        if job.attempts >= self._attempts:
+            self.fail(job, f"{reason} (tried {job.attempts} times)")
+            return False
+        wait = min(_FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), _LONGEST_RETRY_SECONDS)
+        with self._database.writing() as session:
+            values: dict[str, Any] = {"plan": None, "progress": 0.0} if anew else {}
+            error = reason[:_LONGEST_ERROR]
+            self._write(session, job, status=PENDING, error=error, ready=now_seconds() + wait, **_FREE, **values)
+            if anew:
+                session.execute(delete(Chunk).where(Chunk.simulation_id == job.id))
+        return True
+
+    def release(self, job: Job) -> None:
+        """This worker ends, and another may go on at once; the attempt does not count."""
+        with self._database.writing() as session:
+            self._write(session, job, status=PENDING, attempts=Simulation.attempts - 1, ready=now_seconds(), **_FREE)
+
+    def _end(self, session: Session, job: Job, **values: Any) -> None:
+        self._write(session, job, completed=now_seconds(), **_FREE, **values)
+        session.execute(delete(Chunk).where(Chunk.simulation_id == job.id))
+
+    def _write(self, session: Session, job: Job, **values: Any) -> None:
+        if not session.execute(_held(job).values(**values)).first():
+            raise JobLostError(f"job {job.id} is no longer this worker's")
+
+    # For everybody
+
+    def cancel(self, simulation_id: uuid.UUID) -> bool:
+        """Cancel a job that is pending or processing: from now on no worker can record anything. False if it ended."""
+        with self._database.writing() as session:
+            cancelled = (
+                update(Simulation)
+                .where(Simulation.id == simulation_id, Simulation.status.in_((PENDING, PROCESSING)))
+                .values(status=CANCELLED, completed=now_seconds(), **_FREE)
+                .returning(Simulation.id)
+                .execution_options(synchronize_session=False)
+            )
+            if session.execute(cancelled).first() is None:
+                return False
+            session.execute(delete(Chunk).where(Chunk.simulation_id == simulation_id))
+            return True
+
+    def counts(self) -> tuple[dict[str, dict[str, int]], int]:
+        """Jobs by lane and status (pending, processing), and the workers that have been heard of lately."""
+        lanes = {lane: {PENDING: 0, PROCESSING: 0} for lane in LANES}
+        with self._database.reading() as session:
+            query = (
+                select(Simulation.lane, Simulation.status, func.count())
+                .where(Simulation.status.in_((PENDING, PROCESSING)))
+                .group_by(Simulation.lane, Simulation.status)
+            )
+            for lane, status, count in session.execute(query):
+                lanes.setdefault(lane, {PENDING: 0, PROCESSING: 0})[status] = count
+            fresh = case((WorkerProcess.seen > now_seconds() - self._lease, 1), else_=0)
+            workers = session.execute(select(func.coalesce(func.sum(fresh), 0))).scalar_one()
+        return lanes, int(workers)
+
+
+_FREE: dict[str, Any] = {"worker": None, "lease_until": None}
+
+
+def _next_in(lane: str, column: Any) -> Any:
+    return (
+        select(column)
+        .where(Simulation.status == PENDING, Simulation.lane == lane, Simulation.ready <= now_seconds())
+        .order_by(Simulation.created)
+    )
+
+
+def _held(job: Job) -> Update:
+    return (
+        update(Simulation)
+        .where(Simulation.id == job.id, Simulation.fence == job.fence, Simulation.status == PROCESSING)
+        .returning(Simulation.id)
+        .execution_options(synchronize_session=False)
+    )

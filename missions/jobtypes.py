@@ -1,0 +1,151 @@
+"""What can be computed as a job. A type is a small class; `JOB_TYPES` holds one of each.
+
+A job is cut into chunks, which run anywhere, whose results are kept as they finish, and which are then combined. What
+the answer depends on besides the config (the cycle) is fixed in the plan before the first chunk, so that a job that
+was interrupted goes on with the same chunks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any, Protocol
+
+import orjson
+
+from flightjson import ensemble_json, flight_json
+from gefs import Cycle
+from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, Location
+from habsim.errors import BadRequestError, CycleChangedError, NotFoundError
+from missions.models import ENSEMBLE, FORWARD, REVERSE
+from simulate import EnsembleRequest, FlightRequest, Orchestrator
+
+KNOWN_TYPES = (FORWARD, ENSEMBLE, REVERSE)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a job came to: JSON, and what it was made from."""
+
+    content: bytes
+    provenance: dict[str, Any]
+
+
+class JobType(Protocol):
+    """A type of job. Instances hold nothing, and can be pickled, as can the specs: they go to other machines.
+
+    `plan`, `run_chunk` and `combine` raise errors of habsim.errors. What may be better another time (UnavailableError,
+    BucketError, WindFileError, BusyError, OSError) is tried again, other failures are final.
+    """
+
+    name: str
+    lane: str
+
+    def checked(self, config: dict[str, Any]) -> dict[str, Any]:
+        """The config at its submission, with what it leaves to the service filled in. Raises BadRequestError."""
+        ...
+
+    def plan(self, config: dict[str, Any], orchestrator: Orchestrator) -> dict[str, Any]:
+        """The config with all that the answer depends on, as JSON."""
+        ...
+
+    def chunks(self, plan: dict[str, Any]) -> Sequence[Any]:
+        """What to compute, in parts of some seconds each: for the same plan always the same."""
+        ...
+
+    def run_chunk(self, spec: Any, orchestrator: Orchestrator) -> bytes:
+        """Compute one part. Runs in a thread of a worker, or on a Dask cluster with the winds of that machine."""
+        ...
+
+    def combine(self, plan: dict[str, Any], results: Iterable[bytes]) -> Result:
+        """The results of all chunks, in their order, as one."""
+        ...
+
+
+def with_cycle(config: dict[str, Any], orchestrator: Orchestrator) -> dict[str, Any]:
+    """The config with the cycle that it names, or the current one, and with its version."""
+    name = config.get("cycle")
+    cycle = orchestrator.cycles.current() if name is None else orchestrator.cycles.named(name)
+    return {**config, "cycle": cycle.name, "cycle_version": cycle.version}
+
+
+def cycle_of(plan: dict[str, Any], orchestrator: Orchestrator) -> Cycle:
+    """The cycle of a plan. Raises CycleChangedError when it is another one by now."""
+    try:
+        cycle = orchestrator.cycles.named(plan["cycle"])
+        if cycle.version != plan["cycle_version"]:
+            cycle = orchestrator.cycles.named(plan["cycle"], anew=True)
+    except NotFoundError as error:
+        raise CycleChangedError(f"cycle {plan['cycle']} went while the job ran: {error.message}") from error
+    if cycle.version != plan["cycle_version"]:
+        raise CycleChangedError(f"cycle {cycle.name} was published anew while the job ran")
+    return cycle
+
+
+class _OneChunk:
+    """The plan is the only chunk, and its result is that of the job, behind what it was made from."""
+
+    def checked(self, config: dict[str, Any]) -> dict[str, Any]:
+        return config
+
+    def plan(self, config: dict[str, Any], orchestrator: Orchestrator) -> dict[str, Any]:
+        return with_cycle(config, orchestrator)
+
+    def chunks(self, plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        return [plan]
+
+    def combine(self, _plan: dict[str, Any], results: Iterable[bytes]) -> Result:
+        (content,) = results
+        return Result(content, orjson.loads(content)["provenance"])
+
+
+class Forward(_OneChunk):
+    """One launch with one member."""
+
+    name = FORWARD
+    lane = "forward"
+
+    def run_chunk(self, spec: dict[str, Any], orchestrator: Orchestrator) -> bytes:
+        prediction = orchestrator.predict(_flight(spec), spec["model"], cycle_of(spec, orchestrator))
+        return flight_json(prediction, spec["lon"])
+
+
+class Ensemble(_OneChunk):
+    """One launch with all members, and Monte Carlo around each."""
+
+    name = ENSEMBLE
+    lane = "forward"
+
+    def checked(self, config: dict[str, Any]) -> dict[str, Any]:
+        if config.get("seed") is not None:
+            return config
+        digest = sha256(orjson.dumps(config, option=orjson.OPT_SORT_KEYS)).hexdigest()
+        return {**config, "seed": int(digest[:16], 16) >> 11}  # 53 bits, which JavaScript reads too
+
+    def run_chunk(self, spec: dict[str, Any], orchestrator: Orchestrator) -> bytes:
+        asked = EnsembleRequest(_flight(spec), spec["num_perturbations"], spec["seed"], spec.get("perturb") or {})
+        ensemble = orchestrator.ensemble(asked, cycle_of(spec, orchestrator))
+        return ensemble_json(ensemble, spec.get("request_id") or f"{spec['seed']:016x}", spec["lon"])
+
+
+def _flight(config: dict[str, Any]) -> FlightRequest:
+    return FlightRequest(
+        time=config["timestamp"],
+        place=Location(config["lat"], config["lon"], config["alt"]),
+        balloon=Balloon(
+            config["asc"], config["desc"], config["equil"], config["eqtime"] * 3600.0, config.get("coeff", 1.0)
+        ),
+        profile=config.get("profile", "zpb"),
+        step=config.get("step") or DEFAULT_STEP_SECONDS,
+    )
+
+
+JOB_TYPES: dict[str, JobType] = {kind.name: kind for kind in (Forward(), Ensemble())}
+
+
+def job_type(name: str) -> JobType:
+    """Raises BadRequestError for one that this version cannot compute."""
+    if name not in JOB_TYPES:
+        raise BadRequestError(f"simulations of type {name} cannot be computed here; take {', '.join(JOB_TYPES)}")
+    return JOB_TYPES[name]

@@ -1,0 +1,177 @@
+"""The worker: computes the jobs of the queue. `python worker.py`, any number of them on any number of machines.
+
+Two lanes: forward jobs two at once, reverse searches one at once. A worker that is asked to end lets go of its jobs,
+which others then go on with; one that is killed loses at most the chunks under way.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+
+from pydantic import ValidationError
+
+import cutfiles
+from habsim.errors import DatabaseError, HabsimError
+from housekeeping import Housekeeper
+from missions.cluster import open_cores, orchestrator_for
+from missions.database import Database
+from missions.jobs import Queue
+from missions.jobtypes import JOB_TYPES, JobType
+from missions.results import Results
+from missions.running import Runner, Running
+from opening import look_for_cycle
+from settings import Settings
+
+log = logging.getLogger("worker")
+
+AT_ONCE = {"forward": 2, "reverse": 1}
+POLL_SECONDS = 0.15
+RECOVER_SECONDS = 2.0
+_AFTER_FAILURE_SECONDS = 2.0
+
+
+class Worker:
+    """Claims jobs, runs each in a thread, and keeps their leases alive."""
+
+    def __init__(self, settings: Settings, types: dict[str, JobType]) -> None:
+        self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
+        database = Database(settings)
+        self._settings = settings
+        self._queue = Queue(database, settings, self.name)
+        orchestrator = orchestrator_for(settings)
+        self.cycles = orchestrator.cycles
+        results = Results(settings, shared_database=database.is_shared)
+        self._runner = Runner(self._queue, results, types, orchestrator, open_cores(settings, orchestrator))
+        self._threads = ThreadPoolExecutor(sum(AT_ONCE.values()), thread_name_prefix="jobs")
+        self._started = time.time()
+        self._stopping = threading.Event()
+        self._wake = threading.Event()
+        self._next_recovery = 0.0
+        # Protects the jobs under way.
+        self._lock = threading.Lock()
+        self._running: dict[tuple[uuid.UUID, int], Running] = {}
+
+    def stop(self) -> None:
+        """End soon: from a signal."""
+        self._stopping.set()
+        self._wake.set()
+
+    def run(self, parent: int | None = None) -> None:
+        """Work until `stop`, or until the process `parent` that started this one is gone."""
+        heart = threading.Thread(target=self._beat, name="heartbeat")
+        heart.start()
+        log.info("worker %s waits for jobs", self.name)
+        try:
+            while not self._stopping.is_set():
+                if parent is not None and os.getppid() != parent:
+                    log.info("what started this worker is gone: it ends")
+                    break
+                pause = POLL_SECONDS
+                try:
+                    self._start_jobs()
+                except (DatabaseError, OSError) as error:
+                    log.warning("no jobs can be claimed: %s", error)
+                    pause = _AFTER_FAILURE_SECONDS
+                self._wake.wait(pause)
+                self._wake.clear()
+        finally:
+            self._stopping.set()
+            self._threads.shutdown(wait=True)
+            heart.join()
+            try:
+                self._queue.leave()
+            except (DatabaseError, OSError) as error:
+                log.warning("the worker leaves without a word: %s", error)
+        log.info("worker %s has ended", self.name)
+
+    def _start_jobs(self) -> None:
+        if time.monotonic() >= self._next_recovery:
+            self._next_recovery = time.monotonic() + RECOVER_SECONDS
+            self._queue.recover()
+        while (free := self._free_lanes()) and (waiting := self._queue.waiting(free)):
+            for lane in waiting:
+                job = self._queue.claim(lane)
+                if job is None:
+                    return  # another worker was faster
+                running = Running(job, self._stopping)
+                with self._lock:
+                    self._running[job.id, job.fence] = running
+                self._threads.submit(self._run, running)
+
+    def _free_lanes(self) -> list[str]:
+        with self._lock:
+            lanes = [running.job.lane for running in self._running.values()]
+        return [lane for lane, places in AT_ONCE.items() if lanes.count(lane) < places]
+
+    def _run(self, running: Running) -> None:
+        job = running.job
+        began = time.monotonic()
+        try:
+            self._runner.run(running)
+        except (DatabaseError, OSError) as error:
+            # Its lease runs out, and it is computed again.
+            log.warning("what job %s came to cannot be recorded: %s", job.id, error)
+        finally:
+            with self._lock:
+                self._running.pop((job.id, job.fence), None)
+            self._wake.set()
+        log.info("job %s (%s, attempt %d) took %.2f s", job.id, job.type, job.attempts, time.monotonic() - began)
+
+    def _beat(self) -> None:
+        """Renew the leases, and tell the jobs that are no longer ours."""
+        while True:
+            with self._lock:
+                mine = dict(self._running)
+            try:
+                held = self._queue.heartbeat(self._started)
+            except (DatabaseError, OSError) as error:
+                log.warning("the leases cannot be renewed: %s", error)
+            else:
+                for key, running in mine.items():
+                    if key not in held:
+                        running.lost.set()
+            if self._stopping.wait(self._settings.job_lease_seconds / 4) and not self._running:
+                return
+            if self._stopping.is_set():
+                time.sleep(0.1)  # its last jobs still need their leases
+
+
+def main() -> int:
+    logging.basicConfig(
+        level=logging.INFO,
+        format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",
+        datefmt="%Y-%m-%d %H:%M:%S %z",
+    )
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    parent = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    try:
+        settings = Settings()
+        worker = Worker(settings, JOB_TYPES)
+    except ValidationError as error:
+        raise SystemExit("\n".join(f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors())) from None
+    except HabsimError as error:
+        raise SystemExit(error.message) from None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop())
+    cutfiles.install()
+    look_for_cycle(worker.cycles)
+    lock = settings.data_dir / "locks" / "housekeeping.lock"
+    Housekeeper(worker.cycles, lock, settings.prefetch, settings.prefetch_mb_per_second * 1e6).start()
+    worker.run(parent)
+    return 0
+
+
+if __name__ == "__main__":
+    # The kernels leave little to the interpreter, but a heartbeat must not wait for what they leave.
+    sys.setswitchinterval(0.0005)
+    sys.exit(main())
