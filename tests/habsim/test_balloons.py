@@ -517,6 +517,10 @@ def test_flights_may_share_a_climb() -> None:
     simulator = Simulator(sample(uniform(10.0, 0.0)), ElevationFile.flat())
     shared = simulator.fly(balloons.launches_of(batch, np.array([LATEX.row()])), PHYSICAL)
     own = simulator.fly(balloons.launches_of(batch, np.array([LATEX.row()] * 3)), PHYSICAL)
+    two = np.array([ZERO_PRESSURE.row(), LATEX.row()])
+    chosen = simulator.fly(balloons.launches_of(batch, two, of=[1, 0, 1]), PHYSICAL)
+    np.testing.assert_allclose(chosen.landing[[0, 2]], shared.landing[[0, 2]], rtol=1e-12)
+    assert chosen.landing[1, 0] > shared.landing[1, 0] + 60.0
     np.testing.assert_allclose(shared.landing, own.landing, rtol=1e-12)
 
 

@@ -103,6 +103,8 @@ class TestSizing:
         assert found["ascent_seconds"] == pytest.approx(does.seconds, rel=1e-5)
         assert found["mean_ascent_rate"] == pytest.approx(does.mean_ascent_rate, rel=1e-5)
         assert found["neck_lift"] == pytest.approx(does.spec.neck_lift, rel=1e-5)
+        for lift in ("gross_lift", "neck_lift", "free_lift"):
+            assert found[f"{lift}_g"] == pytest.approx(found[lift] / 9.80665 * 1000, rel=1e-5)
 
     def test_there_and_back(self, client: FlaskClient) -> None:
         there = sized(client, body())
