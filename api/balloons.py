@@ -46,9 +46,15 @@ class Body(BaseModel):
 class Atmosphere(Body):
     """A column of a model or a sounding; lists of one length, heights ascending."""
 
-    heights: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="geopotential m")
-    pressures: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="hPa")
-    temperatures: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="K")
+    heights: list[Annotated[Real, Field(ge=-1000, le=100_000)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="geopotential m"
+    )
+    pressures: list[Annotated[Real, Field(ge=0.001, le=2000)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="hPa"
+    )
+    temperatures: list[Annotated[Real, Field(ge=100, le=400)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="K"
+    )
 
     def column(self) -> Column:
         return balloons.model_column(self.heights, self.pressures, self.temperatures)

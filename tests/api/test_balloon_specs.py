@@ -50,6 +50,10 @@ def body(**changes: Any) -> dict[str, Any]:
     return {name: value for name, value in {**GOOD, **changes}.items() if value is not None}
 
 
+def column(heights: list[Any], pressures: list[Any], temperatures: list[Any]) -> dict[str, list[Any]]:
+    return {"heights": heights, "pressures": pressures, "temperatures": temperatures}
+
+
 def sized(client: FlaskClient, content: dict[str, Any]) -> dict[str, Any]:
     response = client.post(PATH, json=content)
     assert response.status_code == 200, response.text
@@ -286,9 +290,13 @@ class TestRefusals:
             (body(payload_mass=20000), "bursts at 336.5 m3"),
             (body(ascent_rate=None, volume=1.0, lift_gas_type="methane"), "net lift -16.7"),
             (body(atmosphere={}), "atmosphere.heights is missing"),
-            (body(atmosphere={"heights": [0, 1], "pressures": [1, 2], "temperatures": [1, 2, 3]}), "one length, 2 at"),
-            (body(atmosphere={"heights": [0, 1], "pressures": [1, 2], "temperatures": [1, 2]}), "a density that falls"),
-            (body(atmosphere={"heights": list(range(1001)), "pressures": [1, 2], "temperatures": [1, 2]}), "1000"),
+            (body(atmosphere=column([0, 1], [1, 2], [200, 200, 200])), "of one length, 2 at least, not 2, 2 and 3"),
+            (body(atmosphere=column([0, 1], [1, 2], [200, 200])), "a density that falls"),
+            (body(atmosphere=column([0, 1e9], [2, 1], [200, 200])), "atmosphere.heights.1 is 1000000000.0, it must be"),
+            (body(atmosphere=column([0, 1], [2, 0], [200, 200])), "atmosphere.pressures.1 is 0, it must be at least"),
+            (body(atmosphere=column([0, 1], [2, 1], [20, 200])), "atmosphere.temperatures.0 is 20, it must be"),
+            (body(atmosphere=column([0, "1"], [2, 1], [200, 200])), "atmosphere.heights.1 is '1', it must be a number"),
+            (body(atmosphere=column(list(range(1001)), [2, 1], [200, 200])), "1000"),
             (body(atmosphere=[]), "atmosphere is not a JSON object"),
         ],
     )  # fmt: skip
