@@ -370,7 +370,7 @@ class Cylinders(Answer):
 
 
 class BalloonSpecs(Answer):
-    """What a balloon does. Lift is in newtons (9.80665 N lift a kilogram), altitudes are geopotential metres."""
+    """What a balloon does. Lift is in newtons, and in grams as a spring balance has it; altitudes are geopotential."""
 
     envelope: Envelope
     lift_gas: Gas
@@ -381,6 +381,9 @@ class BalloonSpecs(Answer):
     gross_lift: float = Field(description="buoyancy less the weight of the gas, N")
     neck_lift: float = Field(description="gross lift less the weight of the envelope, N: what to measure at the neck")
     free_lift: float = Field(description="neck lift less the weight of the payload, N")
+    gross_lift_g: float
+    neck_lift_g: float
+    free_lift_g: float
     launch_volume: float = Field(description="gas at the launch, m3")
     launch_diameter: float = Field(description="m")
     ascent_rate: float = Field(description="at the launch, m/s")

@@ -14,6 +14,7 @@ from api import answers, errors
 from api.json import described, json_response
 from api.params import HEAVIEST, LARGEST, EnvelopeName, GasName
 from habsim import balloons, sizing
+from habsim.atmosphere import STANDARD_GRAVITY
 from habsim.balloons import BalloonSpec
 from habsim.climb import Column
 from habsim.envelopes import CYLINDERS, ENVELOPES, GASES, POLYETHYLENE_DRAG, Envelope, Gas, Kind, sphere_volume
@@ -45,9 +46,15 @@ class Body(BaseModel):
 class Atmosphere(Body):
     """A column of a model or a sounding; lists of one length, heights ascending."""
 
-    heights: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="geopotential m")
-    pressures: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="hPa")
-    temperatures: list[Real] = Field(min_length=2, max_length=MAX_COLUMN, description="K")
+    heights: list[Annotated[Real, Field(ge=-1000, le=100_000)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="geopotential m"
+    )
+    pressures: list[Annotated[Real, Field(ge=0.001, le=2000)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="hPa"
+    )
+    temperatures: list[Annotated[Real, Field(ge=100, le=400)]] = Field(
+        min_length=2, max_length=MAX_COLUMN, description="K"
+    )
 
     def column(self) -> Column:
         return balloons.model_column(self.heights, self.pressures, self.temperatures)
@@ -174,6 +181,9 @@ def _described(does: Performance) -> dict[str, Any]:
         "gross_lift": balloon.gross_lift,
         "neck_lift": balloon.neck_lift,
         "free_lift": balloon.free_lift,
+        "gross_lift_g": _grams(balloon.gross_lift),
+        "neck_lift_g": _grams(balloon.neck_lift),
+        "free_lift_g": _grams(balloon.free_lift),
         "launch_volume": does.launch_volume,
         "launch_diameter": does.launch_diameter,
         "ascent_rate": does.ascent_rate,
@@ -217,6 +227,11 @@ def _envelope(envelope: Envelope) -> dict[str, Any]:
         "drag_coefficient": envelope.drag,
         "source": envelope.source,
     }
+
+
+def _grams(force: float) -> float:
+    """What a spring balance shows for a force in N."""
+    return 1000.0 * force / STANDARD_GRAVITY
 
 
 def _rounded(value: float) -> float:

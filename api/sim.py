@@ -83,7 +83,8 @@ def spaceshot(query: EnsembleQuery) -> Response:
 
     The same request gives the same answer. Progress under `/sim/progress-stream?request_id=`. A parameter
     `perturb.<name>` (lat, lon, alt, equil, eqtime, asc, desc, coeff) replaces how that one varies: uniformly within
-    this half-width, of the value for eqtime and coeff.
+    this half-width, of the value for eqtime and coeff. With `profile=physical` fill, mass and burst vary in the place
+    of equil and asc: gas, dead weight and burst diameter, uniformly within this share of their value.
     """
     service = services()
     orchestrator = service.orchestrator

@@ -151,9 +151,12 @@ def cylinders(volume: float, size: Cylinder) -> int:
     return math.ceil(volume / size.contents - 1e-9)
 
 
-def launches_of(launches: Launches, rows: Floats, column: Column | None = None) -> Launches:
-    """The same n launches flown by n gas balloons, or all by one: rows (n or 1, 6) with columns named in `climb`.
+def launches_of(
+    launches: Launches, rows: Floats, of: npt.ArrayLike | None = None, column: Column | None = None
+) -> Launches:
+    """The same n launches flown by gas balloons: rows (m, 6) with columns named in `climb`.
 
+    `of` (n,) is the balloon of each launch; by default each has its own, or all have the only one.
     Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
     50 km. A balloon that cannot lift stays where it is launched. Raises BadRequestError where the first is launched
     above its burst or float.
@@ -161,8 +164,10 @@ def launches_of(launches: Launches, rows: Floats, column: Column | None = None) 
     table = launches.table.copy()
     # From one altitude for all, so that a flight does not depend on the others of its batch.
     found = ascents(rows, kernels.LOWEST_GROUND, FLIGHT_CEILING, column)
-    of = np.arange(len(table)) if len(rows) == len(table) else np.zeros(len(table), np.int64)
-    results = found.results[of]
+    if of is None:
+        of = np.arange(len(table)) if len(rows) == len(table) else np.zeros(len(table), np.int64)
+    balloon_of = np.ascontiguousarray(of, np.int64)
+    results = found.results[balloon_of]
     altitude = table[:, kernels.ALTITUDE]
     if results[0, climb.TOP] < altitude[0]:
         raise BadRequestError(
@@ -173,7 +178,7 @@ def launches_of(launches: Launches, rows: Floats, column: Column | None = None) 
     table[:, kernels.EQUILIBRIUM_ALTITUDE] = np.maximum(results[:, climb.TOP], altitude)
     table[stays, kernels.EQUILIBRIUM_ALTITUDE] = altitude[stays]
     table[stays, kernels.COAST_SECONDS] = 0.0
-    return Launches(table, Climbs(found.altitudes, found.per_second, of.astype(np.int64)))
+    return Launches(table, Climbs(found.altitudes, found.per_second, balloon_of))
 
 
 def launch(time: float, place: Location, spec: BalloonSpec, balloon: Balloon) -> Launches:

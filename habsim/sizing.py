@@ -20,6 +20,7 @@ from habsim.errors import BadRequestError
 
 _SLOW = 4.8  # m/s: below it the CUSF burst calculator warns of large balloons that float instead of bursting
 _NEWTON_STEPS = 60
+_ROUNDING = 1e-9  # of a rate, from there and back
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def _refuse_what_cannot_rise(spec: BalloonSpec, site: Site) -> None:
             {"volume": round(volume, 4), "limit": round(limit, 4)},
         )
     rate = spec.ascent_rate(site.density)
-    if not SLOWEST <= rate <= FASTEST:
+    if not SLOWEST * (1.0 - _ROUNDING) <= rate <= FASTEST * (1.0 + _ROUNDING):
         raise BadRequestError(
             f"ascent rate {rate:.4g} m/s with a free lift of {spec.free_lift:.4g} N, it must be "
             f"{SLOWEST:g} to {FASTEST:g} m/s",

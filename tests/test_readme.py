@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -20,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CODE = [line[4:] for line in README.splitlines() if line.startswith("    ")]
 URLS = [match[1] for line in CODE if (match := re.match(r'curl (?:-N )?"([^"]+)"', line))]
+SHELL = [match.groups() for line in CODE if (match := re.fullmatch(r'([A-Z]+)="(profile=[^"]*)"', line))]
+POSTS = re.findall(r"curl -H 'Content-Type: application/json' (\S+) \\\n\s+-d '([^']+)'\n(.*)", "\n".join(CODE))
 # What the shell would put in: a launch six hours into the cycle of the test's bucket.
 START = cycle_start(cycle_at(time.time()))
 LAUNCH = f"timestamp={START + 21600:.0f}&lat=37.3553&lon=-121.8763&alt=24&equil=30000&eqtime=1&asc=4&desc=8"
@@ -36,6 +39,8 @@ def filled(url: str) -> str:
     """The path and query of a README address with the shell's parts filled in."""
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START + 21600))
     url = re.sub(r"\$\(date [^)]*\)", moment, url)
+    for name, value in SHELL:
+        url = url.replace(f"${name}", value)
     url = url.replace("$LAUNCH", LAUNCH).replace("$T", f"{START + 21600:.0f}")
     parts = urlsplit(url)
     assert parts.netloc == "127.0.0.1:8000"
@@ -69,10 +74,22 @@ def test_a_request_of_the_readme_is_answered(client: FlaskClient, url: str) -> N
         assert response.text in README
 
 
+@pytest.mark.parametrize(("url", "body", "answer"), POSTS)
+def test_a_body_of_the_readme_gets_its_answer(client: FlaskClient, url: str, body: str, answer: str) -> None:
+    response = client.post(filled(url).rstrip("?"), data=body, content_type="application/json")
+    assert response.status_code == (400 if answer.startswith('{"error"') else 200)
+    for part in answer.split("…"):
+        assert part.strip(" ,") in response.text
+
+
+def test_balloons_are_sized_in_the_readme() -> None:
+    assert [json.loads(body).get("envelope") for _, body, _ in POSTS] == ["kaymont-1200", None]
+
+
 @pytest.mark.parametrize(
     "route",
     ["/sim/singlezpb", "/sim/spaceshot", "/sim/progress-stream", "/sim/wind", "/sim/windensemble", "/sim/windprofile",
-     "/sim/elev", "/sim/which", "/sim/status", "/api/v1/"],
+     "/sim/elev", "/sim/which", "/sim/status", "/api/v1/", "/api/v1/balloon-specs"],
 )  # fmt: skip
 def test_a_main_route_has_its_example(route: str) -> None:
     assert any(urlsplit(url).path == route for url in URLS)

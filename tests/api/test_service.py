@@ -308,11 +308,11 @@ class TestDescription:
     def test_parameters_have_the_type_that_is_sent(self, document: dict[str, Any]) -> None:
         found = {p["name"]: p["schema"] for p in document["paths"]["/sim/spaceshot"]["get"]["parameters"]}
         types = {name: schema["type"] for name, schema in found.items()}
-        texts = {"profile", "cycle", "request_id"}
+        texts = {"profile", "cycle", "request_id", "envelope", "lift_gas_type"}
         assert {name for name in types if types[name] == "string"} == texts
         assert {name for name in types if types[name] == "integer"} == {"num_perturbations", "seed"}
         assert {types[name] for name in types if name not in texts} == {"number", "integer"}
-        assert found["profile"]["enum"] == ["zpb", "standard", "float"]
+        assert found["profile"]["enum"] == ["zpb", "standard", "float", "physical"]
         assert (found["step"]["minimum"], found["step"]["maximum"]) == (5, 600)
         assert found["cycle"]["pattern"] == "^[0-9]{10}$"
         assert "default" not in found["step"]
@@ -327,5 +327,18 @@ class TestDescription:
 
     def test_the_ways_to_vary_a_launch_are_in_it(self, document: dict[str, Any]) -> None:
         text = document["paths"]["/sim/spaceshot"]["get"]["description"]
-        for name in ("perturb.", "lat", "lon", "alt", "equil", "eqtime", "asc", "desc", "coeff"):
+        for name in (
+            "perturb.",
+            "lat",
+            "lon",
+            "alt",
+            "equil",
+            "eqtime",
+            "asc",
+            "desc",
+            "coeff",
+            "fill",
+            "mass",
+            "burst",
+        ):
             assert name in text

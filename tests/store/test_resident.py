@@ -17,8 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from habsim import kernels
+from habsim import balloons, kernels, sizing
 from habsim.classes import ElevationFile, Location, Simulator, Tiles, WindField, Zone
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import BucketError, NotResidentError, ObjectChangedError, UnavailableError, WindFileError
 from habsim.profiles import PROFILES
 from simulate import MemberSimulator
@@ -384,13 +385,16 @@ def test_flights_everywhere_are_those_of_the_whole_file(bucket: Elsewhere, tmp_p
     assert 0 < len(file.missing()) < file.head.layout.tiles
 
 
-@pytest.mark.parametrize("profile", ["zpb", "standard", "float", "reverse"])
+@pytest.mark.parametrize("profile", ["zpb", "standard", "float", "physical", "reverse"])
 def test_batch_of_every_profile_is_that_of_the_whole_file(bucket: Elsewhere, tmp_path: Path, profile: str) -> None:
     simulator, exact = MemberSimulator(made(bucket, tmp_path / "cache"), GROUND), whole(bucket)
     table = everywhere(60)
     table[:, 0] += 86400.0  # that there are winds before, too
     batch = launches()
     batch.table = table
+    if PROFILES[profile].climbs:
+        spec = sizing.filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, sizing.Wish(ascent_rate=5.0))
+        batch = balloons.launches_of(batch, np.array([spec.row()]))
     found, expected = (s.fly(batch, PROFILES[profile], paths=3) for s in (simulator, exact))
     assert found.landing.tobytes() == expected.landing.tobytes()
     assert {i: str(e) for i, e in found.failures.items()} == {i: str(e) for i, e in expected.failures.items()}

@@ -51,8 +51,10 @@ describe.each(ROUTES)("%s", (path) => {
     expect(max).toBe((schema.exclusiveMaximum ?? schema.maximum)! - before);
   });
 
+  // `physical` needs a balloon, which the page has no fields for.
   test("has the profiles", () => {
-    expect(parametersOf(path).profile!.enum!.toSorted()).toEqual(Object.keys(BALLOON_FIELDS).toSorted());
+    const flown = parametersOf(path).profile!.enum!.filter((profile) => profile !== "physical");
+    expect(flown.toSorted()).toEqual(Object.keys(BALLOON_FIELDS).toSorted());
   });
 
   test("has the usual values", () => {
