@@ -1,7 +1,7 @@
 """Reverse planning on classic files: whole searches on two cores, each in a process of its own.
 
-The places are those of a grid with the middle of the area among them: 317 at 10 km within 100 km, where the area has
-room for 314. So the searches here are a little larger than the 314 x 28 = 8,792 flights of the table in the issue.
+The places are those of a grid with the middle of the area among them: 317 at 10 km within 100 km. The seed system's
+table counts area / spacing^2 = 314, and so 8,792 flights of a member in a week instead of 8,876.
 """
 
 from __future__ import annotations

@@ -354,7 +354,8 @@ def test_launches_start_on_the_ground() -> None:
 # --- Chunks
 
 SMALL = plan(Target(0.2, drift(20.0), 30_000.0), mission=LaunchWindow(TimeWindow(START, START + DAY, 3 * HOUR)))
-WINDS = members(uniform(20.0, 0.0), uniform(24.0, 8.0), uniform(-12.0, 16.0), uniform(16.0, -8.0), uniform(20.0, 4.0))
+# The first and the last agree: of equal flights that of the lower member counts.
+WINDS = members(uniform(20.0, 0.0), uniform(24.0, 8.0), uniform(-12.0, 16.0), uniform(16.0, -8.0), uniform(20.0, 0.0))
 
 
 @pytest.fixture
