@@ -135,7 +135,7 @@ def validation_error(error: ValidationError) -> Response:
 
 def _sentences(errors: Iterable[ErrorDetails]) -> Iterable[tuple[str, str]]:
     for error in errors:
-        name = ".".join(str(part) for part in error["loc"])
+        name = ".".join(_shortened(part) for part in error["loc"] if part != "")
         yield name or "request", _sentence(name, error)
 
 
@@ -160,8 +160,8 @@ def _sentence(name: str, error: ErrorDetails) -> str:
             return f"{value}, it must match {context['pattern']}"
         case "float_type" | "int_type":
             return f"{name} is {_shortened(repr(error['input']))}, it must be a number"
-        case "model_type" | "model_attributes_type" | "dict_type" | "json_invalid" if not name:
-            return "the body must be a JSON object, of the type application/json"
+        case "model_type" | "model_attributes_type" | "dict_type" | "json_invalid":
+            return f"{name or 'the body'} must be a JSON object{'' if name else ', of the type application/json'}"
         case "uuid_parsing" | "uuid_type":
             return f"{value}, it must be a UUID"
         case "extra_forbidden":
