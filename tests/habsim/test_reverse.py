@@ -34,12 +34,12 @@ from habsim.reverse import (
     estimate,
     fly_chunk,
     fly_chunks,
+    refinement,
     score,
     search,
 )
 from habsim.reverse import plan as plans
-from habsim.reverse import refinement
-from tests.worlds import START, Floats, Flow, demo, distance, sample, uniform
+from tests.worlds import START, Flow, demo, distance, sample, uniform
 
 HOUR, DAY = 3600.0, 86400.0
 UP_AND_DOWN = Configuration("10 km", Balloon(5.0, 5.0, 10000.0), PROFILES["zpb"])
@@ -511,7 +511,7 @@ def test_a_cell_that_says_nothing_is_divided_where_another_speaks() -> None:
     distances[1] = np.inf
     flown = np.zeros(distances.shape, np.bool_)
 
-    def fly(chosen: npt.NDArray[np.bool_]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def fly(chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
         assert not (flown & chosen).any()
         flown[chosen] = True
         return np.where(flown, distances, np.inf), np.ones_like(flown)
