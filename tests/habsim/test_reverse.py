@@ -9,6 +9,7 @@ import pickle
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -33,6 +34,7 @@ from habsim.reverse import (
     estimate,
     fly_chunk,
     fly_chunks,
+    refinement,
     score,
     search,
 )
@@ -497,6 +499,28 @@ def test_refined_searches_of_the_demo_have_something_to_find() -> None:
         WEATHER,
     )
     assert found.cells["hits"].sum() > 50
+
+
+def test_a_cell_that_says_nothing_is_divided_where_another_speaks() -> None:
+    """The middle of the central cell is never in the zone, a place in its corner hits; later nothing ever is."""
+    points = SearchArea(0.0, 0.0, 13_000.0, 1000.0, "square").points
+    distances = np.full((2, len(points)), 1e6)
+    central = np.abs(points).max(axis=1) <= 4
+    distances[0, central] = 1000.0 * np.hypot(*(points[central] - 4).T)
+    distances[0, (points == 0).all(axis=1)] = np.inf
+    distances[1] = np.inf
+    flown = np.zeros(distances.shape, np.bool_)
+
+    def fly(chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+        assert not (flown & chosen).any()
+        flown[chosen] = True
+        return np.where(flown, distances, np.inf), np.ones_like(flown)
+
+    teller = refinement.fly_refined(refinement.levels(points, 1000.0), 2, 100.0, 1000.0, fly)
+    (hit,) = np.flatnonzero(distances[0] == 0.0)
+    assert flown[0, hit]
+    assert teller[0, hit] == hit
+    assert flown.sum(axis=1)[1] == 9 < flown.sum(axis=1)[0] < 81
 
 
 def test_long_flights_are_not_refined_away() -> None:
