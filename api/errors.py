@@ -158,7 +158,7 @@ def _sentence(name: str, error: ErrorDetails) -> str:
             return f"{value}, it must be {context['expected']}"
         case "string_pattern_mismatch":
             return f"{value}, it must match {context['pattern']}"
-        case "model_type" | "dict_type" if not name:
+        case "model_type" | "dict_type" | "json_invalid" if not name:
             return "the body must be a JSON object, of the type application/json"
         case "uuid_parsing" | "uuid_type":
             return f"{value}, it must be a UUID"

@@ -135,7 +135,7 @@ class AccountsContract(Contract):
             jwt.encode(content, key * 2, "HS512"),
             Tokens("another secret").made(ann.claims),
         ]  # fmt: skip
-        changes = [
+        changes: list[dict[str, object]] = [
             {"exp": 1}, {"exp": "never"}, {"sub": "1"}, {"sub": str(uuid.uuid4())}, {"ver": 7}, {"ver": "x"},
             {"jti": None},
         ]  # fmt: skip
