@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3  # noqa: F401  (before eccodes, which brings an old SQLite along that would take its place)
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,7 +1,8 @@
-"""Accounts, jobs and history over HTTP on loopback: gunicorn and worker processes on SQLite, in folders of their own."""
+"""Accounts, jobs and history over HTTP on loopback: gunicorn and workers on SQLite, in folders of their own."""
 
 from __future__ import annotations
 
+import functools
 import http.client
 import json
 import os
@@ -114,7 +115,7 @@ def _lists(missions: Missions, client: _Client) -> Iterator[Row]:
     for name, username in names.items():
         client.token = client.ask("POST", "auth/login", {"username": username, "password": PASSWORD})[1]["token"]
         for path in ("simulations/", "simulations/?status=completed", "simulations/?page=400&per_page=100"):
-            times = _times(40, lambda _, path=path: client.ask("GET", path))
+            times = _times(40, functools.partial(client.got, path))
             yield Row(f"GET {path}, {ROWS:,} rows, {name}, p50 / max", _p50_max(times), "<= 50 ms")
     client.token = client.ask("POST", "auth/login", {"username": "ann", "password": PASSWORD})[1]["token"]
     times = _times(5, lambda _: client.ask("GET", "history/stats"))
@@ -198,6 +199,9 @@ class _Client:
         if response.status >= 400 and response.status != 409:
             raise SystemExit(f"{method} {path}: {response.status} {content[:300]!r}")
         return response.status, json.loads(content)
+
+    def got(self, path: str, _number: int) -> None:
+        self.ask("GET", path)
 
     def flown(self, number: int) -> None:
         """Submit a forward job, and ask for its result until it is there."""
