@@ -212,9 +212,7 @@ class TestEveryRouteAndRole:
     @pytest.mark.parametrize(("method", "rule"), ROUTES)
     def test_each_gets_what_is_theirs(self, world: World, method: str, rule: str, role: str) -> None:
         route = ROUTES[method, rule]
-        body: Any = route.body
-        if callable(body):
-            body = body()
+        body = route.body() if callable(route.body) else route.body
         if rule == f"{A}/logout" and role in world.tokens:  # with a token that nobody needs afterwards
             signed_in = world.ok("nobody", "POST", "/auth/login", {"username": role, "password": PASSWORD})
             world = World(world.app, {role: signed_in["token"]})
@@ -230,7 +228,7 @@ class TestEveryRouteAndRole:
     def test_private_rows_are_not_there_for_the_organisation(self, world: World) -> None:
         private = world.submit()
         for method, tail in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")):
-            body = {} if method == "PUT" else None
+            body: dict[str, Any] | None = {} if method == "PUT" else None
             for role in ("other", "member"):
                 assert world.ask(role, method, f"{S}/{private}{tail}", body).status_code == 404
         world.ok("user", "GET", f"{S}/{private}")
