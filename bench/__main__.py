@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3  # noqa: F401  (before eccodes, which brings an old SQLite along that would take its place)
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from bench import accuracy, dataplane, flights, ingest, machine, page, reverse, service
+from bench import accuracy, dataplane, flights, ingest, machine, missions, page, reverse, service
 from bench.table import Row, show
 from settings import Settings
 
@@ -16,6 +17,7 @@ TABLES: dict[str, tuple[str, Callable[[Path], Iterator[Row]]]] = {
     "machine": ("Machine", lambda _: machine.rows()),
     "accuracy": ("Accuracy: distance between landings", lambda _: accuracy.rows()),
     "service": ("Service: gunicorn with 2 workers, the client on the same machine", service.rows),
+    "missions": ("Accounts, jobs and history: gunicorn with 2 workers and SQLite, the client as well", missions.rows),
     "page": ("Map page: headless Chromium, drawn in software, on the same machine", page.rows),
     "dataplane": (
         f"Data plane: a store behind {dataplane.LATENCY_MS} ms and {dataplane.MEGABYTES_PER_SECOND} MB/s",

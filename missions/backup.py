@@ -20,6 +20,8 @@ def back_up(database: Database, target: Path) -> int:
         raise ConflictError("the database is on PostgreSQL; take `pg_dump` for it")
     if not database.path.exists():
         raise DatabaseError(f"there is no database at {database.path}")
+    if not target.parent.is_dir():
+        raise DatabaseError(f"{target} cannot be written: there is no folder {target.parent}")
     try:
         with sharedfiles.replacing(target) as temporary:
             with (

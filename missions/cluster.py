@@ -37,14 +37,14 @@ class LocalCores:
 class DaskCores:
     """The workers of a Dask cluster. A spec names wind files; each of them opens its own, by its own settings."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, wait_seconds: float = 10.0) -> None:
         """Raises UnavailableError where there is no cluster, or no `dask.distributed` here."""
         try:
             from distributed import Client, KilledWorker
         except ImportError as error:
             raise UnavailableError("HABSIM_DASK_SCHEDULER needs `pip install -r requirements-dask.txt`") from error
         try:
-            self._client = Client(address, timeout=10, set_as_default=False)
+            self._client = Client(address, timeout=wait_seconds, set_as_default=False)
         except OSError as error:
             raise UnavailableError(f"there is no Dask scheduler at {address}: {error}") from error
         self._losses = (KilledWorker, CancelledError)
@@ -55,6 +55,9 @@ class DaskCores:
         """Two for each thread of the cluster, so that none waits for its next one."""
         threads: dict[str, int] = self._client.nthreads()
         return 2 * max(1, sum(threads.values()))
+
+    def close(self) -> None:
+        self._client.close()
 
     def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
         future: Future[tuple[bytes, float]] = Future()

@@ -30,6 +30,7 @@ from settings import Settings
 FILE = "missions.sqlite"
 BUSY_SECONDS = 10.0  # how long a writer waits for its turn
 _MIGRATION_SECONDS = 120.0
+_OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 _READING = "habsim_reading"
 _INODE = "habsim_inode"
 
@@ -175,6 +176,9 @@ def _engine(settings: Settings, path: Path | None) -> Engine:
             pool_timeout=BUSY_SECONDS,
             connect_args={"connect_timeout": 5, "options": "-c lock_timeout=10s -c statement_timeout=120s"},
         )
+    if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
+        wanted = ".".join(map(str, _OLDEST_SQLITE))
+        raise DatabaseError(f"SQLite is {sqlite3.sqlite_version}, it must be {wanted} or newer; or take PostgreSQL")
     engine = create_engine(
         # Only the migration makes the file: where it is gone, an empty one must not take its place.
         f"sqlite+pysqlite:///file:{path.resolve()}?mode=rw&uri=true",

@@ -15,6 +15,7 @@ from missions.models import Attempts
 
 # So many may fail before the first wait. Behind one address there may be a whole institute.
 FREE_OF_USERNAME, FREE_OF_ADDRESS = 5, 20
+FIRST_WAIT_SECONDS = 1.0  # doubled with each further failure
 LONGEST_WAIT_SECONDS = 900.0
 FORGOTTEN_SECONDS = 3600.0  # after the last failure
 _DOUBLINGS = 10  # beyond them the wait is at its longest
@@ -41,7 +42,7 @@ class Lockout:
                 row.failures = 1 if now - row.last > FORGOTTEN_SECONDS else row.failures + 1
                 row.last = now
                 if row.failures >= free:
-                    seconds = 2.0 ** min(row.failures - free, _DOUBLINGS)
+                    seconds = FIRST_WAIT_SECONDS * 2.0 ** min(row.failures - free, _DOUBLINGS)
                     row.blocked_until = now + min(seconds, LONGEST_WAIT_SECONDS)
 
     def succeeded(self, *, forget: Sequence[str] = (), undo: Sequence[str] = ()) -> None:

@@ -145,7 +145,8 @@ class Simulation(Base):
         CheckConstraint("status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')", name="status"),
         Index("ix_simulations_user_id_created_id", "user_id", "created", "id"),
         Index("ix_simulations_user_id_status_created_id", "user_id", "status", "created", "id"),
-        Index("ix_simulations_organization_id_created_id", "organization_id", "created", "id"),
+        # Also whose and how they are: members ask for those of others, which must not be looked up one by one.
+        Index("ix_simulations_organization_id_created_id", "organization_id", "created", "id", "user_id", "status"),
         Index("ix_simulations_created_id", "created", "id"),
         # The queue: who may start in a lane, the oldest first; and whose lease has run out.
         Index("ix_simulations_status_lane_created", "status", "lane", "created"),

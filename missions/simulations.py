@@ -190,10 +190,15 @@ class Simulations:
             parts = []
             for scope in scopes:
                 where = [*conditions, *([] if scope is None else [scope])]
-                total += session.execute(select(func.count()).select_from(Simulation).where(*where)).scalar_one()
+                count = session.execute(select(func.count()).select_from(Simulation).where(*where)).scalar_one()
+                if count == 0:
+                    continue
+                total += count
                 # Each scope in the order of its own index: together they would be sorted whole.
                 part = select(Simulation.id, Simulation.created).where(*where).order_by(*_NEWEST)
                 parts.append(part.limit(page.offset + page.size).subquery())
+            if not parts:
+                return [], 0
             merged = union_all(*(select(part.c.id, part.c.created) for part in parts)).subquery()
             ids = select(merged.c.id).order_by(merged.c.created.desc(), merged.c.id.desc())
             found = list(session.scalars(ids.limit(page.size).offset(page.offset)))

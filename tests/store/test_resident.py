@@ -313,6 +313,9 @@ def test_file_that_is_completed_while_it_is_fetched_is_not_written_again(bucket:
     def complete_first(name: str, offset: int, length: int) -> None:
         bucket.before = lambda name, offset, length: None
         other.fetch(other.missing())
+        # What it wrote counts from when it is on the disk.
+        with file.path.open("rb") as written:
+            os.fsync(written.fileno())
         changed.append(file.path.stat().st_mtime_ns)
 
     bucket.before = complete_first

@@ -107,7 +107,10 @@ def upgrade() -> None:
     )
     op.create_index("ix_simulations_created_id", "simulations", ["created", "id"], unique=False)
     op.create_index(
-        "ix_simulations_organization_id_created_id", "simulations", ["organization_id", "created", "id"], unique=False
+        "ix_simulations_organization_id_created_id",
+        "simulations",
+        ["organization_id", "created", "id", "user_id", "status"],
+        unique=False,
     )
     op.create_index("ix_simulations_status_lane_created", "simulations", ["status", "lane", "created"], unique=False)
     op.create_index("ix_simulations_user_id_created_id", "simulations", ["user_id", "created", "id"], unique=False)

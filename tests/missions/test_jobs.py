@@ -1,0 +1,304 @@
+"""The queue: one holder of a job at a time, its result once, nothing lost; on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from habsim.errors import ConflictError, JobLostError
+from missions.accounts import Page, Viewer
+from missions.jobs import Job, Outcome, Queue
+from missions.models import Simulation
+from missions.opening import Missions
+from missions.results import Kept
+from missions.simulations import Filter, NewSimulation
+from settings import Settings
+from tests.faults import wait_until
+from tests.missions.backends import CONFIG, Contract, OnPostgreSQL, OnSQLite, signed_in
+
+OUTCOME = Outcome(Kept(b"packed", None, 6), {"cycle": "2026111900"}, 1.5)
+
+
+def submitted(missions: Missions, viewer: Viewer, count: int = 1, kind: str = "forward") -> list[uuid.UUID]:
+    return [missions.simulations.submit(viewer, NewSimulation(kind, CONFIG)).id for _ in range(count)]
+
+
+def claimed(queue: Queue, lane: str = "forward") -> Job:
+    job = queue.claim(lane)
+    assert job is not None
+    return job
+
+
+def run_out(missions: Missions) -> None:
+    """All leases end now."""
+    with missions.database.writing() as session:
+        session.execute(text("UPDATE simulations SET lease_until = 1 WHERE lease_until IS NOT NULL"))
+
+
+def start_now(missions: Missions) -> None:
+    with missions.database.writing() as session:
+        session.execute(text("UPDATE simulations SET ready = 1"))
+
+
+class QueueContract(Contract):
+    @pytest.fixture
+    def one(self, missions: Missions, settings: Settings) -> Queue:
+        return Queue(missions.database, settings, "one")
+
+    @pytest.fixture
+    def other(self, missions: Missions, settings: Settings) -> Queue:
+        return Queue(missions.database, settings, "other")
+
+    def row(self, missions: Missions, viewer: Viewer, simulation_id: uuid.UUID) -> Simulation:
+        return missions.simulations.get(viewer, simulation_id)
+
+    def test_jobs_are_claimed_oldest_first_and_once(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue
+    ) -> None:
+        ids = submitted(missions, ann, 3)
+        assert [claimed(one).id, claimed(other).id, claimed(one).id] == ids
+        assert one.claim("forward") is None
+        assert other.claim("forward") is None
+
+    def test_a_claim_says_who_holds_it_and_when_it_began(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        assert (job.type, job.lane, job.config, job.plan) == ("forward", "forward", CONFIG, None)
+        assert (job.fence, job.attempts) == (1, 1)
+        row = self.row(missions, ann, simulation_id)
+        assert (row.status, row.worker) == ("processing", "one")
+        assert row.started is not None
+        assert row.lease_until is not None
+        assert row.created <= row.started < row.lease_until
+
+    def test_many_claim_at_once_and_none_gets_anothers(
+        self, missions: Missions, settings: Settings, ann: Viewer
+    ) -> None:
+        ids = submitted(missions, ann, 60)
+
+        def drain(name: int) -> list[uuid.UUID]:
+            queue, found = Queue(missions.database, settings, f"worker {name}"), []
+            while queue.waiting(["forward"]):
+                if (job := queue.claim("forward")) is not None:
+                    found.append(job.id)
+            return found
+
+        with ThreadPoolExecutor(6) as threads:
+            taken = [simulation_id for found in threads.map(drain, range(6)) for simulation_id in found]
+        assert sorted(taken) == sorted(ids)
+
+    def test_lanes_are_apart(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        assert one.waiting(["forward", "reverse"]) == {"forward"}
+        assert one.claim("reverse") is None
+        with missions.database.writing() as session:
+            session.execute(text("UPDATE simulations SET lane = 'reverse'"))
+        assert one.waiting(["forward", "reverse"]) == {"reverse"}
+        assert claimed(one, "reverse").id == simulation_id
+
+    def test_a_result_is_recorded_once(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        one.complete(job, OUTCOME)
+        row = self.row(missions, ann, simulation_id)
+        assert (row.status, row.progress, row.result_bytes, row.computation_seconds) == ("completed", 100.0, 6, 1.5)
+        assert row.provenance == {"cycle": "2026111900"}
+        assert row.completed is not None
+        assert (row.worker, row.lease_until) == (None, None)
+        assert missions.simulations.result(ann, simulation_id) == b"packed"
+        for write in self.writes(one, job):
+            with pytest.raises(JobLostError):
+                write()
+        assert self.row(missions, ann, simulation_id).completed == row.completed
+
+    def writes(self, queue: Queue, job: Job) -> list[Any]:
+        """Everything that a worker can write of a job."""
+        return [
+            lambda: queue.save_plan(job, {"cycle": "x"}),
+            lambda: queue.keep_chunk(job, 0, b"chunk", 1.0, 50.0),
+            lambda: queue.complete(job, OUTCOME),
+            lambda: queue.fail(job, "no"),
+            lambda: queue.retry(job, "no"),
+            lambda: queue.retry(job, "no", anew=True),
+            lambda: queue.release(job),
+        ]
+
+    def test_who_lost_the_lease_writes_nothing(self, missions: Missions, ann: Viewer, one: Queue, other: Queue) -> None:
+        """The first worker was only slow: it comes back while another computes, and after it is done."""
+        (simulation_id,) = submitted(missions, ann)
+        slow = claimed(one)
+        run_out(missions)
+        assert other.recover() == 1
+        quick = claimed(other)
+        assert quick.id == slow.id
+        assert quick.fence > slow.fence
+        for _ in range(2):
+            for write in self.writes(one, slow):
+                with pytest.raises(JobLostError):
+                    write()
+            assert one.heartbeat(time.time()) == set()
+            if self.row(missions, ann, simulation_id).status == "processing":
+                other.complete(quick, OUTCOME)
+        assert self.row(missions, ann, simulation_id).status == "completed"
+        assert missions.simulations.result(ann, simulation_id) == b"packed"
+
+    def test_a_lease_that_ran_out_alone_takes_nothing_away(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        submitted(missions, ann)
+        job = claimed(one)
+        run_out(missions)
+        one.complete(job, OUTCOME)  # nobody has claimed it meanwhile
+        assert one.recover() == 0
+
+    def test_heartbeats_keep_a_job(self, missions: Missions, ann: Viewer, one: Queue, other: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        run_out(missions)
+        assert one.heartbeat(time.time()) == {(simulation_id, job.fence)}
+        assert other.recover() == 0
+        assert other.heartbeat(time.time()) == set()
+        one.keep_chunk(job, 0, b"x", 1.0, 10.0)
+
+    def test_leases_go_by_the_clock_of_the_database(
+        self, missions: Missions, ann: Viewer, one: Queue, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        submitted(missions, ann)
+        claimed(one)
+        monkeypatch.setattr(time, "time", lambda: 4e9)
+        assert one.recover() == 0
+        wait_until(lambda: one.recover() == 1, "the lease of a second runs out")
+
+    def test_jobs_that_kill_their_workers_fail_at_last(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        for attempt in range(1, settings.job_attempts + 1):
+            assert claimed(one).attempts == attempt
+            run_out(missions)
+            assert one.recover() == 1
+        row = self.row(missions, ann, simulation_id)
+        assert row.status == "failed"
+        assert row.error == "the worker that computed it ended, 5 times in a row"
+        assert one.claim("forward") is None
+
+    def test_a_job_is_tried_again_later_each_time(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        waits = []
+        for _ in range(settings.job_attempts - 1):
+            job = claimed(one)
+            now = missions.database.now()
+            assert one.retry(job, "the store is down")
+            row = self.row(missions, ann, simulation_id)
+            assert (row.status, row.error) == ("pending", "the store is down")
+            waits.append(row.ready - now)
+            assert one.claim("forward") is None
+            start_now(missions)
+        assert waits == sorted(waits)
+        assert waits[-1] > 4 * waits[0]
+        assert not one.retry(claimed(one), "the store is down")
+        row = self.row(missions, ann, simulation_id)
+        assert (row.status, row.error) == ("failed", "the store is down (tried 5 times)")
+
+    def test_released_jobs_go_on_at_once_and_lose_no_attempt(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue
+    ) -> None:
+        submitted(missions, ann)
+        job = claimed(one)
+        one.release(job)
+        again = claimed(other)
+        assert (again.id, again.attempts, again.fence) == (job.id, 1, 2)
+
+    def test_chunks_are_kept_for_the_next_worker(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        one.save_plan(job, {"cycle": "2026111900"})
+        one.keep_chunk(job, 1, b"second", 2.0, 50.0)
+        run_out(missions)
+        other.recover()
+        again = claimed(other)
+        assert again.plan == {"cycle": "2026111900"}
+        assert other.kept_chunks(again) == {1: 2.0}
+        assert self.row(missions, ann, simulation_id).progress == 50.0
+        other.keep_chunk(again, 0, b"first", 1.0, 99.0)
+        assert list(other.chunk_results(again, 2)) == [b"first", b"second"]
+        other.keep_chunk(again, 0, b"another", 1.0, 99.0)  # computed twice: the first stays
+        assert list(other.chunk_results(again, 2)) == [b"first", b"second"]
+        other.complete(again, OUTCOME)
+        assert other.kept_chunks(again) == {}
+
+    def test_beginning_anew_forgets_plan_and_chunks(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        one.save_plan(job, {"cycle": "2026111900"})
+        one.keep_chunk(job, 0, b"x", 1.0, 50.0)
+        assert one.retry(job, "the cycle is gone", anew=True)
+        row = self.row(missions, ann, simulation_id)
+        assert (row.plan, row.progress) == (None, 0.0)
+        assert one.kept_chunks(job) == {}
+
+    def test_cancelled_while_it_waits(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        assert missions.simulations.cancel(ann, simulation_id).status == "cancelled"
+        assert one.claim("forward") is None
+        with pytest.raises(ConflictError, match="the simulation is cancelled"):
+            missions.simulations.cancel(ann, simulation_id)
+
+    def test_cancelled_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        one.keep_chunk(job, 0, b"x", 1.0, 50.0)
+        assert missions.simulations.cancel(ann, simulation_id).status == "cancelled"
+        assert one.heartbeat(time.time()) == set()
+        for write in self.writes(one, job):
+            with pytest.raises(JobLostError):
+                write()
+        assert one.kept_chunks(job) == {}
+        run_out(missions)
+        assert one.recover() == 0
+
+    def test_deleted_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        missions.simulations.delete(ann, simulation_id)
+        for write in self.writes(one, job):
+            with pytest.raises(JobLostError):
+                write()
+
+    def test_counts_of_lanes_and_workers(self, missions: Missions, ann: Viewer, one: Queue, other: Queue) -> None:
+        submitted(missions, ann, 3)
+        claimed(one)
+        assert missions.queue.counts()[1] == 0
+        one.heartbeat(time.time())
+        other.heartbeat(time.time())
+        lanes, workers = missions.queue.counts()
+        assert lanes["forward"] == {"pending": 2, "processing": 1}
+        assert lanes["reverse"] == {"pending": 0, "processing": 0}
+        assert workers == 2
+        other.leave()
+        assert missions.queue.counts()[1] == 1
+
+    def test_all_rows_are_there_at_the_end(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        bob = signed_in(missions, "bob")
+        mine, theirs = submitted(missions, ann, 2), submitted(missions, bob, 2)
+        for _ in range(4):
+            one.complete(claimed(one), OUTCOME)
+        for viewer, ids in ((ann, mine), (bob, theirs)):
+            rows, total = missions.simulations.own(viewer, Filter(status="completed"), Page())
+            assert total == 2
+            assert [row.id for row in rows] == ids[::-1]
+
+
+class TestQueueOnSQLite(OnSQLite, QueueContract):
+    pass
+
+
+class TestQueueOnPostgreSQL(OnPostgreSQL, QueueContract):
+    pass

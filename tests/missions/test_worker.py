@@ -1,0 +1,187 @@
+"""Real worker processes, killed and stopped: no job is lost, and no result is recorded twice; on both databases."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from bench.missions import Drain, Winds, drained
+from missions.accounts import Viewer
+from missions.jobtypes import JOB_TYPES
+from missions.opening import Missions
+from missions.simulations import NewSimulation
+from settings import Settings
+from tests.faults import ROOT, wait_until
+from tests.missions.backends import CONFIG, Contract, OnPostgreSQL, OnSQLite
+from tests.missions.jobs_for_tests import TYPES
+from tests.serving import _OWN
+from tests.worlds import START, make_bucket, make_elevation
+
+
+class Worker:
+    """A worker process that knows the job type of the tests."""
+
+    def __init__(self, settings: Settings, folder: Path, **environment: str) -> None:
+        own = {
+            "HABSIM_DATA_DIR": str(settings.data_dir),
+            "HABSIM_BUCKET_DIR": str(folder / "bucket"),
+            "HABSIM_ELEVATION": str(settings.elevation),
+            "HABSIM_JOB_LEASE": str(settings.job_lease_seconds),
+            "HABSIM_JOB_ATTEMPTS": "20",
+            "DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
+            **environment,
+        }
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OWN)}
+        self.log = folder / f"worker-{uuid.uuid4().hex}.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-W", "error", "-m", "tests.missions.jobs_for_tests"],
+                cwd=ROOT, env={**inherited, **own}, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
+    def is_up(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        return "waits for jobs" in self.log.read_text()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+
+@contextlib.contextmanager
+def working(settings: Settings, folder: Path, count: int = 1, **environment: str) -> Iterator[list[Worker]]:
+    workers = [Worker(settings, folder, **environment) for _ in range(count)]
+    try:
+        for worker in workers:
+            wait_until(worker.is_up, "the worker is up")
+        yield workers
+    finally:
+        for worker in workers:
+            worker.kill()
+
+
+class WorkerContract(Contract):
+    @pytest.fixture(autouse=True)
+    def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(JOB_TYPES, "reverse", TYPES["reverse"])
+        make_bucket(tmp_path / "bucket", members=2)
+
+    def submit(self, missions: Missions, ann: Viewer, kind: str = "reverse", **config: Any) -> uuid.UUID:
+        values = {**CONFIG, **config} if kind == "forward" else {"chunks": 4, **config}
+        return missions.simulations.submit(ann, NewSimulation(kind, values)).id
+
+    def status(self, missions: Missions, ann: Viewer, simulation_id: uuid.UUID) -> str:
+        return missions.simulations.get(ann, simulation_id).status
+
+    def result(self, missions: Missions, ann: Viewer, simulation_id: uuid.UUID) -> Any:
+        return json.loads(gzip.decompress(missions.simulations.result(ann, simulation_id)))
+
+    def test_two_workers_share_the_jobs_and_each_is_done_once(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        notes = tmp_path / "notes"
+        with working(settings, tmp_path, 2):
+            ids = [self.submit(missions, ann, notes=str(notes), chunks=1, seconds=0.05) for _ in range(20)]
+            flights = [self.submit(missions, ann, "forward") for _ in range(20)]
+            wait_until(
+                lambda: {self.status(missions, ann, i) for i in (*ids, *flights)} == {"completed"}, "all is done"
+            )
+        assert len(notes.read_text().split()) == 20
+        assert len({tuple(self.result(missions, ann, i)["pids"]) for i in ids}) == 2
+
+    def test_workers_killed_at_random_points_lose_nothing(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        """One of two is killed again and again, at any point of claiming, computing, keeping and recording."""
+        chance, notes = random.Random(7), tmp_path / "notes"
+        ids = [self.submit(missions, ann, notes=str(notes), chunks=6, seconds=0.03) for _ in range(4)]
+        ids += [self.submit(missions, ann, "forward") for _ in range(20)]
+        kills = 0
+        with working(settings, tmp_path, 2) as workers:
+            while any(self.status(missions, ann, i) in {"pending", "processing"} for i in ids):
+                time.sleep(chance.uniform(0.0, 0.6))
+                if kills < 8:
+                    victim = chance.randrange(2)
+                    workers[victim].kill()
+                    workers[victim] = Worker(settings, tmp_path)
+                    kills += 1
+        assert kills >= 2
+        for simulation_id in ids:
+            row = missions.simulations.get(ann, simulation_id)
+            assert (row.status, row.error) == ("completed", None)
+        for simulation_id in ids[:4]:
+            assert self.result(missions, ann, simulation_id)["sums"] == list(range(6))
+        with missions.database.reading() as session:
+            assert session.execute(text("SELECT count(*) FROM chunks")).scalar_one() == 0
+        # Each kill costs the chunks under way at most: two at once.
+        assert 4 * 6 <= len(notes.read_text().split()) <= 4 * 6 + 8 * (os.cpu_count() or 1)
+
+    def test_a_worker_that_is_asked_to_end_hands_its_job_over(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        simulation_id = self.submit(missions, ann, chunks=60, seconds=0.05)
+        with working(settings, tmp_path) as workers:
+            wait_until(lambda: missions.simulations.get(ann, simulation_id).progress > 0, "it has begun")
+            assert workers[0].stop() == 0
+            row = missions.simulations.get(ann, simulation_id)
+            assert (row.status, row.attempts) == ("pending", 0)
+            assert missions.queue.counts()[1] == 0
+        with working(settings, tmp_path):
+            wait_until(lambda: self.status(missions, ann, simulation_id) == "completed", "another goes on")
+        assert len(self.result(missions, ann, simulation_id)["pids"]) == 2
+
+    def test_a_job_that_kills_its_worker_fails_at_last(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        simulation_id = self.submit(missions, ann, wrong="kill", chunks=1)
+        for _ in range(2):
+            worker = Worker(settings, tmp_path, HABSIM_JOB_ATTEMPTS="2")
+            assert worker.process.wait(60) == -signal.SIGKILL
+        with working(settings, tmp_path, HABSIM_JOB_ATTEMPTS="2"):
+            wait_until(lambda: self.status(missions, ann, simulation_id) == "failed", "it is given up")
+
+    def test_a_cancelled_job_leaves_its_worker_free(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        with working(settings, tmp_path):
+            long = self.submit(missions, ann, chunks=500, seconds=0.1)
+            wait_until(lambda: missions.simulations.get(ann, long).progress > 0, "it has begun")
+            missions.simulations.cancel(ann, long)
+            after = self.submit(missions, ann, chunks=1)
+            wait_until(lambda: self.status(missions, ann, after) == "completed", "the next one runs")
+        assert self.status(missions, ann, long) == "cancelled"
+
+
+class TestWorkerOnSQLite(OnSQLite, WorkerContract):
+    pass
+
+
+class TestWorkerOnPostgreSQL(OnPostgreSQL, WorkerContract):
+    pass
+
+
+@pytest.mark.soak
+def test_a_thousand_jobs_are_drained_while_a_worker_is_killed_every_second(tmp_path: Path) -> None:
+    make_bucket(tmp_path / "bucket")
+    winds = Winds(tmp_path / "bucket", make_elevation(tmp_path / "ground.npz"))
+    told = drained(tmp_path, winds, Drain(1000, 3, 1.0), {"timestamp": START + 3600.0})
+    assert told.statuses == {"completed": 1000}
+    assert told.kills > 0
