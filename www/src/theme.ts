@@ -1,5 +1,6 @@
 // Light and dark: as the system says, until the user chooses.
 
+import { h, icon } from "./dom";
 import { store, stored } from "./stored";
 
 export type Theme = "light" | "dark";
@@ -31,6 +32,22 @@ export function showAs(now: Theme): void {
   if (document.documentElement.dataset.theme === now) return;
   document.documentElement.dataset.theme = now;
   for (const listener of listeners) listener(now);
+}
+
+/** A button that changes to the other theme. */
+export function themeButton(): HTMLButtonElement {
+  const button = h("button", { type: "button", class: "icon-button", id: "theme" });
+  const show = () => {
+    const other = theme() === "dark" ? "light" : "dark";
+    const label = `Use the ${other} theme`;
+    button.setAttribute("aria-label", label);
+    button.title = label;
+    button.replaceChildren(icon(other === "dark" ? "moon" : "sun"));
+  };
+  button.addEventListener("click", () => chooseTheme(theme() === "dark" ? "light" : "dark"));
+  onTheme(show);
+  show();
+  return button;
 }
 
 system.addEventListener("change", applyTheme);
