@@ -6,7 +6,7 @@ import { store, stored } from "./stored";
 export type Theme = "light" | "dark";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-const listeners: ((theme: Theme) => void)[] = [];
+const listeners = new Set<(theme: Theme) => void>();
 
 export function theme(): Theme {
   const isTheme = (value: unknown) => value === "light" || value === "dark";
@@ -18,9 +18,10 @@ export function chooseTheme(chosen: Theme): void {
   applyTheme();
 }
 
-/** Calls `listener` with every change of the theme. */
-export function onTheme(listener: (theme: Theme) => void): void {
-  listeners.push(listener);
+/** Calls `listener` with every change of the theme, until `signal`. */
+export function onTheme(listener: (theme: Theme) => void, signal?: AbortSignal): void {
+  listeners.add(listener);
+  signal?.addEventListener("abort", () => listeners.delete(listener));
 }
 
 export function applyTheme(): void {

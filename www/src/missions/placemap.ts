@@ -57,9 +57,7 @@ export class PlaceMap {
     });
     const bases = new BaseMaps(this.map, toast);
     bases.setTheme(theme());
-    onTheme((now) => {
-      if (!signal.aborted) bases.setTheme(now);
-    });
+    onTheme((now) => bases.setTheme(now), signal);
     const watch = new ResizeObserver(() => this.map.invalidateSize({ pan: false }));
     watch.observe(box);
     signal.addEventListener("abort", () => {
@@ -75,7 +73,7 @@ export class PlaceMap {
     this.root.classList.toggle("choosing", what !== null);
   }
 
-  fit(bounds: L.LatLngBounds): void {
+  showBounds(bounds: L.LatLngBounds): void {
     if (!bounds.isValid()) return;
     this.map.invalidateSize({ pan: false });
     this.map.fitBounds(bounds, { maxZoom: 12, animate: false, padding: [24, 24] });
