@@ -7,7 +7,7 @@ import { ChoiceField, type Field, MeasureField, segments } from "./fields";
 import type { NumberField } from "./plan";
 import type { components } from "./schema";
 import { store, stored } from "./stored";
-import { formatAltitude, formatAmount, formatDuration, formatSpeed, inputText, type Units } from "./units";
+import { formatAltitude, formatAmount, formatDuration, formatSpeed, toShown, type Units, unitName } from "./units";
 
 type Schemas = components["schemas"];
 type Parts = Schemas["BalloonParts"];
@@ -266,6 +266,7 @@ function summary(specs: Specs, units: Units): HTMLElement {
   const lift = (newtons: number) =>
     `${Number(newtons.toPrecision(3))} N, as ${formatAmount(newtons / GRAVITY, "mass", units)}`;
   const { cylinders } = specs;
+  const diameter = toShown(specs.launch_diameter, "altitude", units);
   return h(
     "div",
     {},
@@ -273,7 +274,7 @@ function summary(specs: Specs, units: Units): HTMLElement {
       "div",
       { class: "figures" },
       figure(bursts ? "Bursts at" : "Floats at", formatAltitude(specs.burst_altitude ?? specs.float_altitude!, units)),
-      figure("Climbs at", formatSpeed(specs.mean_ascent_rate, units, "verticalSpeed")),
+      figure("Climbs at, in the mean", formatSpeed(specs.mean_ascent_rate, units, "verticalSpeed")),
       figure(bursts ? "Bursts after" : "Floats after", formatDuration(specs.ascent_seconds)),
       figure("Gas", formatAmount(specs.volume, "volume", units)),
     ),
@@ -282,7 +283,7 @@ function summary(specs: Specs, units: Units): HTMLElement {
       ["Gross lift", lift(specs.gross_lift)],
       ["Neck lift", lift(specs.neck_lift)],
       ["Free lift", lift(specs.free_lift)],
-      ["Diameter at the launch", `${inputText(specs.launch_diameter, "plain", units).slice(0, 5)} m`],
+      ["Diameter at the launch", `${diameter.toFixed(units === "metric" ? 2 : 1)} ${unitName("altitude", units)}`],
       ["Mass of the gas", formatAmount(specs.gas_mass, "mass", units)],
       ["Cylinders", `${cylinders.count} of ${cylinders.name}`],
       [

@@ -243,8 +243,16 @@ class FoundView {
           ),
       },
       { title: "Probability", kind: "number", cell: ({ probability }) => h("strong", {}, percentText(probability)) },
-      { title: "Launch, UTC", cell: ({ time }) => formatUtcShort(secondsOf(time)) },
-      { title: "From", cell: ({ lat, lon }) => `${lat.toFixed(4)}, ${lon.toFixed(4)}` },
+      {
+        title: "Launch, UTC",
+        cell: ({ time, lat, lon }) =>
+          h(
+            "span",
+            {},
+            formatUtcShort(secondsOf(time)),
+            h("span", { class: "note below" }, `${lat.toFixed(4)}, ${lon.toFixed(4)}`),
+          ),
+      },
       ...(several ? [{ title: "Balloon", cell: ({ configuration }: Candidate) => configuration }] : []),
       { title: "Score", kind: "number", cell: ({ score }) => score.toFixed(2) },
       {
@@ -252,11 +260,17 @@ class FoundView {
         kind: "number",
         cell: ({ distance }) => (distance === null ? "–" : formatDistance(distance, units)),
       },
-      { title: "There, UTC", cell: ({ hit_time }) => (hit_time ? formatUtcShort(secondsOf(hit_time)) : "–") },
       {
-        title: "At",
-        kind: "number",
-        cell: ({ hit_altitude }) => (hit_altitude === null ? "–" : formatAltitude(hit_altitude, units)),
+        title: "There",
+        cell: ({ hit_time, hit_altitude }) =>
+          hit_time === null || hit_altitude === null
+            ? "–"
+            : h(
+                "span",
+                {},
+                formatUtcShort(secondsOf(hit_time)),
+                h("span", { class: "note below" }, `at ${formatAltitude(hit_altitude, units)}`),
+              ),
       },
     ];
   }

@@ -18,6 +18,7 @@ export class PlaceMap {
   onPlace: (place: Position) => void = () => {};
   /** Shows all that is drawn. */
   onFit: () => void = () => {};
+  #isPlaced = false;
   readonly #hint = h("p", { class: "hint" });
 
   /** `label` says what the map is for. The map lives until `signal`. */
@@ -58,7 +59,12 @@ export class PlaceMap {
     const bases = new BaseMaps(this.map, toast);
     bases.setTheme(theme());
     onTheme((now) => bases.setTheme(now), signal);
-    const watch = new ResizeObserver(() => this.map.invalidateSize({ pan: false }));
+    const watch = new ResizeObserver(() => {
+      const before = this.map.getSize();
+      this.map.invalidateSize({ pan: false });
+      // A map that had no size yet has its middle in its corner.
+      if (!before.x && !this.#isPlaced) this.map.setView([centre.lat, wrap(centre.lon)], zoom);
+    });
     watch.observe(box);
     signal.addEventListener("abort", () => {
       watch.disconnect();
@@ -75,6 +81,7 @@ export class PlaceMap {
 
   showBounds(bounds: L.LatLngBounds): void {
     if (!bounds.isValid()) return;
+    this.#isPlaced = true;
     this.map.invalidateSize({ pan: false });
     this.map.fitBounds(bounds, { maxZoom: 12, animate: false, padding: [24, 24] });
   }

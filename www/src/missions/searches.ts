@@ -45,11 +45,11 @@ export const MOST_BALLOONS = 20;
 
 /** Limits of the service, which a test compares. */
 export const LIMITS = {
-  targetRadius: { label: "Radius", quantity: "distance", min: 1, max: WIDEST },
+  targetRadius: { label: "Radius", quantity: "distance", min: 1, max: WIDEST, help: "Of the zone" },
   lowest: { label: "Lowest", quantity: "altitude", min: -500, max: HIGHEST },
   highest: { label: "Highest", quantity: "altitude", min: -500, max: HIGHEST },
-  areaRadius: { label: "Radius", quantity: "distance", min: 0, max: WIDEST },
-  spacing: { label: "Spacing", quantity: "distance", min: 10, max: WIDEST },
+  areaRadius: { label: "Radius", quantity: "distance", min: 0, max: WIDEST, help: "Or half the side" },
+  spacing: { label: "Spacing", quantity: "distance", min: 10, max: WIDEST, help: "Between places" },
   stepHours: { label: "Every", quantity: "hours", min: 0.05, max: 168 },
   days: { label: "Days before it", quantity: "plain", min: 0.01, max: 30 },
   tolerance: { label: "Tolerance", quantity: "minutes", min: 0, max: 1440 },

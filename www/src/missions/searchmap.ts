@@ -13,7 +13,7 @@ type Drawn = Pick<Draft, "target" | "area">;
 /** The target, the search area, and the places of its grid where they can be told apart. */
 export function drawSearch(map: PlaceMap, layer: L.LayerGroup, { target, area }: Drawn, withGrid: boolean): void {
   layer.clearLayers();
-  const line = { color: cssColour("--zone"), weight: 2, interactive: false, renderer: map.renderer };
+  const line = { color: cssColour("--zone"), weight: 2, interactive: false, renderer: map.renderer, smoothFactor: 0 };
   const corners = area.shape === "circle" ? circle(area, area.radius) : square(area, area.radius);
   if (area.radius > 0) layer.addLayer(L.polygon(corners, { ...line, dashArray: "6 5", weight: 1.5, fill: false }));
   for (const [east, north] of withGrid ? gridOf(area, MOST_DOTS) : []) {
