@@ -15,7 +15,7 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 import cutfiles
 import habsim
-from api import accounts, balloons, errors, history, page, params, service, session, sim, simulations, tawhiri
+from api import accounts, balloons, errors, history, page, params, reverse, service, session, sim, simulations, tawhiri
 from api.json import StrictJSON
 from api.metrics import Metrics
 from api.services import EXTENSION, Services
@@ -90,7 +90,7 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
     session.install(app, settings)
     app.register_api(sim.api)
     app.register_api(tawhiri.api)
-    for platform in (accounts, balloons, simulations, history):
+    for platform in (accounts, balloons, simulations, reverse, history):
         app.register_api(platform.api)
     service.install(app)
     page.install(app, page_folder)

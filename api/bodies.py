@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler, StringConstraints, model_validator
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from api.params import LaunchQuery, Number
-from habsim.montecarlo import DISTRIBUTIONS
+from habsim.montecarlo import table
 from missions.models import (
     DESCRIPTION_LENGTH,
     EMAIL_LENGTH,
@@ -144,43 +142,14 @@ class EnsembleConfig(LaunchConfig):
 
     @model_validator(mode="after")
     def _half_widths_are_known(self) -> EnsembleConfig:
+        known = table({}, balloon=self.profile == "physical")
         for name, width in self.perturb.items():
-            distribution = DISTRIBUTIONS.get(name)
+            distribution = known.get(name)
             if distribution is None:
-                raise ValueError(f"perturb.{name[:40]} is unknown; parameters are {', '.join(DISTRIBUTIONS)}")
+                raise ValueError(f"perturb.{name[:40]} is unknown; parameters are {', '.join(known)}")
             if not 0.0 <= width <= distribution.widest:
                 raise ValueError(f"perturb.{name} is {width:g}, it must be 0..{distribution.widest:g}")
         return self
-
-
-class _AsOneOf:
-    """Describes a field that is read later as one of the models."""
-
-    def __init__(self, *models: type[BaseModel]) -> None:
-        self._models = models
-
-    def __get_pydantic_json_schema__(self, _schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [handler(model.__pydantic_core_schema__) for model in self._models]}
-
-
-class Forward(BaseModel):
-    config: ForwardConfig
-
-
-class Ensemble(BaseModel):
-    config: EnsembleConfig
-
-
-# The form of a type's config, in a model with the one field `config`, so that errors name it.
-CONFIGS: dict[str, type[BaseModel]] = {"forward": Forward, "ensemble": Ensemble}
-
-
-class SubmitBody(Body):
-    type: Literal["forward", "ensemble", "reverse"]
-    config: Annotated[dict[str, Any], _AsOneOf(ForwardConfig, EnsembleConfig)]
-    name: Title = ""
-    description: Note = ""
-    shared: bool = Field(False, description="with the own organisation")
 
 
 class SimulationBody(Body):

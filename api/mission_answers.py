@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from api.answers import Answer, Flight, Provenance
+from api.answers import Answer, FailedMember, Flight, Provenance
 
 
 class Paged(Answer):
@@ -140,6 +140,149 @@ class ForwardResult(Answer):
 
     path: Flight
     landing: Landed
+    warnings: list[str]
+    provenance: Provenance
+
+
+class SearchSize(Answer):
+    """How large a search is: `flights` = places x times x configurations x members."""
+
+    places: int
+    times: int = Field(description="launch times")
+    configurations: int
+    members: int
+    flights: int
+    chunks: int = Field(description="parts that are computed and kept one by one")
+    seconds: float = Field(description="about, on this machine alone, when everything is flown")
+
+
+class SearchEstimate(SearchSize):
+    """The size of a search on a cycle."""
+
+    cycle: str = Field(description="YYYYMMDDHH, UTC")
+    warnings: list[str]
+
+
+class SearchSubmitted(Answer):
+    """A search that waits for a worker."""
+
+    id: str
+    status: Literal["pending"]
+    estimate: SearchEstimate
+
+
+class BestLaunch(Answer):
+    """A launch place and time with a configuration.
+
+    Of `members` that could be judged `hits` reach the zone; `probability` is their share and `score` their mean score:
+    1 through the centre, 0.5 at the edge, 0 for a miss. The rest is the closest approach of all members, that of
+    `member`, and null where neighbours told that it misses.
+    """
+
+    time: str = Field(description="RFC 3339")
+    lat: float
+    lon: float
+    configuration: str
+    probability: float
+    score: float
+    members: int
+    hits: int
+    member: int
+    distance: float | None = Field(description="from the centre of the zone, m")
+    hit_time: str | None = Field(description="RFC 3339")
+    hit_lat: float | None
+    hit_lon: float | None
+    hit_altitude: float | None = Field(description="m")
+
+
+class LaunchCandidate(BestLaunch):
+    """One of the best, the first being 1."""
+
+    rank: int
+
+
+class SearchLaunchTime(Answer):
+    """How good a launch time is: its best launch, and all places with the configuration of that one."""
+
+    time: str = Field(description="RFC 3339")
+    rank: int = Field(description="among the launch times, the best being 1")
+    places: int = Field(description="with a hit")
+    mean_probability: float = Field(description="of a launch from anywhere in the search area")
+    best: BestLaunch
+
+
+class LostFlights(Answer):
+    """Flights that cannot be judged, why, and the first and last of their launches, RFC 3339."""
+
+    reason: str
+    flights: int
+    first: str
+    last: str
+
+
+class SearchFlights(Answer):
+    """Flights of a search."""
+
+    asked: int = Field(description="places x times x configurations x members")
+    flown: int = Field(description="the others were told by their neighbours")
+    judged: int
+    hits: int
+    lost: list[LostFlights]
+
+
+class PlacePoint(Answer):
+    """Longitude and latitude, degrees."""
+
+    type: Literal["Point"]
+    coordinates: tuple[float, float]
+
+
+class PlaceProperties(Answer):
+    """The best that a place offers."""
+
+    time: str
+    configuration: str
+    probability: float
+    score: float
+    members: int
+    hits: int
+    distance: float | None
+
+
+class PlaceFeature(Answer):
+    """A launch place."""
+
+    type: Literal["Feature"]
+    geometry: PlacePoint
+    properties: PlaceProperties
+
+
+class PlaceLayer(Answer):
+    """Launch places as GeoJSON, RFC 7946, the best first."""
+
+    type: Literal["FeatureCollection"]
+    features: list[PlaceFeature]
+
+
+class SearchResults(Answer):
+    """What a search has found: a part of its candidates, its launch times, and a layer for the map."""
+
+    id: str
+    status: Literal["completed"]
+    mission: Literal["launch_window", "target_window"]
+    places: int
+    times: int
+    configurations: list[str]
+    members: list[int]
+    failed_members: list[FailedMember]
+    flights: SearchFlights
+    launch_times: list[SearchLaunchTime]
+    time: str | None = Field(description="the launch time that candidates and map are of; null for all")
+    limit: int
+    offset: int
+    total: int = Field(description="candidates that are kept")
+    candidates: list[LaunchCandidate]
+    map: PlaceLayer
     warnings: list[str]
     provenance: Provenance
 

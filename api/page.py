@@ -1,4 +1,7 @@
-"""The map page at `/`, built from `www/` into a folder of static files, or a plain page where it is not built."""
+"""The pages: the map at `/`, missions at `/missions`, built from `www/` into a folder of static files.
+
+Where they are not built, both are a plain page that says how to get them.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,18 @@ _FOR_EVER_SECONDS = 365 * 86400
 @pages.get("/")
 def home() -> Response | str:
     """The map; where it is not built, what the service flies on and how to get the map."""
-    if (_folder() / "index.html").exists():
-        response = _file("index.html")
+    return _page("index.html")
+
+
+@pages.get("/missions")
+def missions() -> Response | str:
+    """Accounts, simulations, searches, history; where it is not built, the same as the map."""
+    return _page("missions.html")
+
+
+def _page(name: str) -> Response | str:
+    if (_folder() / name).exists():
+        response = _file(name)
         response.headers["Cache-Control"] = "no-cache"
         return response
     orchestrator = services().orchestrator

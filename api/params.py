@@ -154,11 +154,9 @@ EnvelopeName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$"), AfterValidato
 GasName = Literal["helium", "hydrogen", "methane"]
 
 
-class LaunchQuery(PlaceQuery):
-    """What every flight needs."""
+class BalloonQuery(Query):
+    """What flies, and by which profile."""
 
-    timestamp: Number = Field(ge=0, le=1e11, description="launch, Unix seconds within the cycle")
-    alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="launch altitude, m; below the ground starts on it")
     profile: Literal["zpb", "standard", "float", "physical"] = Field("zpb", description="what the flight does")
     equil: Number | None = Field(
         None,
@@ -198,8 +196,6 @@ class LaunchQuery(PlaceQuery):
     chute_diameter: Number | None = Field(
         None, ge=0.01, le=100, description="for `physical`: of the canopy laid flat, m; in the place of `desc`"
     )
-    step: Number | None = Field(None, ge=5, le=600, description="longest step, s; by default chosen by the service")
-    cycle: str | None = Field(None, pattern=CYCLE, description="cycle, by default the current one")
 
     @field_validator("equil", "eqtime", "asc", "desc")
     @classmethod
@@ -208,25 +204,23 @@ class LaunchQuery(PlaceQuery):
             raise PydanticCustomError("missing", "Field required")
         return value
 
+    @property
+    def launch_altitude(self) -> float:
+        """Where it is filled, m."""
+        return 0.0
+
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> LaunchQuery:
+    def _agrees_with_itself(self) -> BalloonQuery:
         if self.profile == "physical":
             self._has_a_balloon()
         else:
             self._has_no_balloon()
-        seconds = self._seconds()
-        points = seconds / (self.step or DEFAULT_STEP_SECONDS)
-        if points > MAX_POINTS:
-            raise ValueError(
-                f"a flight of {seconds / 3600:.0f} h in steps of {self.step:g} s has {points:.0f} points, "
-                f"the limit is {MAX_POINTS}; take a longer step"
-            )
         return self
 
     def _has_no_balloon(self) -> None:
         balloon = self.steady()
-        if balloon.equilibrium_altitude < self.alt:
-            raise ValueError(f"equil is {self.equil:g} m, below the launch altitude {self.alt:g} m")
+        if balloon.equilibrium_altitude < self.launch_altitude:
+            raise ValueError(f"equil is {self.equil:g} m, below the launch altitude {self.launch_altitude:g} m")
         if self.profile == "standard" and balloon.coast_seconds > 0:
             raise ValueError(
                 f"eqtime is {self.eqtime:g} h, but the standard profile bursts at once; take profile=zpb or eqtime=0"
@@ -251,14 +245,14 @@ class LaunchQuery(PlaceQuery):
         if envelope.kind == "latex" and self.eqtime:
             raise ValueError(f"eqtime is {self.eqtime:g} h, but {envelope.name} bursts at once; take eqtime=0")
 
-    def _seconds(self) -> float:
-        """How long the flight may take, about."""
+    def seconds(self) -> float:
+        """How long the flight may take, about. Raises what is wrong with a gas balloon."""
         spec = self.spec()
         if spec is None:
             balloon = self.steady()
             top, ascent = balloon.equilibrium_altitude, balloon.ascent_rate
-            return (top - self.alt) / ascent + balloon.coast_seconds + top / balloon.descent_rate
-        does = performance(spec, Site(self.alt))
+            return (top - self.launch_altitude) / ascent + balloon.coast_seconds + top / balloon.descent_rate
+        does = performance(spec, Site(self.launch_altitude))
         if does.top >= MAX_ALTITUDE:
             verb = "bursts" if does.bursts else "floats"
             raise ValueError(f"the balloon {verb} at {does.top:.0f} m, it must stay below {MAX_ALTITUDE:g} m")
@@ -279,7 +273,7 @@ class LaunchQuery(PlaceQuery):
         assert self.payload_mass is not None
         envelope, gas = ENVELOPES[str(self.envelope)], GASES[self.lift_gas_type or "helium"]
         wish = Wish(self.volume, self.free_lift, self.asc, self.equil)
-        return filled(envelope, gas, self.payload_mass, wish, Site(self.alt))
+        return filled(envelope, gas, self.payload_mass, wish, Site(self.launch_altitude))
 
     def _descent_rate(self) -> float:
         if self.desc is not None:
@@ -290,6 +284,30 @@ class LaunchQuery(PlaceQuery):
         if not 0.1 <= rate <= 20.0:
             raise ValueError(f"chute_diameter is {self.chute_diameter:g} m: {rate:.3g} m/s, it must be 0.1 to 20 m/s")
         return rate
+
+
+class LaunchQuery(BalloonQuery, PlaceQuery):
+    """What every flight needs."""
+
+    timestamp: Number = Field(ge=0, le=1e11, description="launch, Unix seconds within the cycle")
+    alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="launch altitude, m; below the ground starts on it")
+    step: Number | None = Field(None, ge=5, le=600, description="longest step, s; by default chosen by the service")
+    cycle: str | None = Field(None, pattern=CYCLE, description="cycle, by default the current one")
+
+    @property
+    def launch_altitude(self) -> float:
+        return self.alt
+
+    @model_validator(mode="after")
+    def _is_not_too_long(self) -> LaunchQuery:
+        seconds = self.seconds()
+        points = seconds / (self.step or DEFAULT_STEP_SECONDS)
+        if points > MAX_POINTS:
+            raise ValueError(
+                f"a flight of {seconds / 3600:.0f} h in steps of {self.step:g} s has {points:.0f} points, "
+                f"the limit is {MAX_POINTS}; take a longer step"
+            )
+        return self
 
     def flight(self) -> FlightRequest:
         spec = self.spec()

@@ -12,12 +12,13 @@ from pydantic import Field
 
 from api import answers, errors, mission_answers, signing
 from api.accounts import IdPath, PageQuery, moment, paged
-from api.bodies import CONFIGS, SimulationBody, SubmitBody
+from api.bodies import SimulationBody
 from api.formats import rfc3339
 from api.json import described, json_response
 from api.services import services
-from missions.jobtypes import job_type
-from missions.models import Simulation
+from api.submit_bodies import SubmitBody
+from missions.models import REVERSE, Simulation
+from missions.searches import sized
 from missions.simulations import Filter, NewSimulation
 
 TAG = Tag(name="Simulations", description="What runs in the background and is kept")
@@ -48,9 +49,13 @@ class SimulationsQuery(PageQuery):
     responses=described("It waits for a worker", json=mission_answers.Simulation, status=202),
 )
 def submit(body: SubmitBody) -> Response:
-    """`config` is a launch: for `forward` as for `/sim/singlezpb`, for `ensemble` as for `/sim/spaceshot`."""
-    job_type(body.type)  # one that cannot be computed here is refused before its config
-    config = CONFIGS[body.type].model_validate({"config": body.config}).model_dump(exclude_none=True)["config"]
+    """`config` is a launch: for `forward` as for `/sim/singlezpb`, for `ensemble` as for `/sim/spaceshot`.
+
+    For `reverse` it is a search, as for `/api/v1/reverse/plan`.
+    """
+    config = body.checked_config()
+    if body.type == REVERSE:
+        sized(config, services().orchestrator)
     new = NewSimulation(body.type, config, body.name, body.description, body.shared)
     return json_response(simulation_content(services().missions.simulations.submit(signing.viewer(), new)), 202)
 
@@ -102,7 +107,10 @@ def cancel(path: IdPath) -> Response:
     responses=described("By its type; here that of `forward`", json=mission_answers.ForwardResult),
 )
 def results(path: IdPath) -> Response:
-    """Of `forward` a flight, of `ensemble` what `/sim/spaceshot` answers; 409 while there is none."""
+    """Of `forward` a flight, of `ensemble` what `/sim/spaceshot` answers; 409 while there is none.
+
+    Of `reverse` all that `/api/v1/reverse/plan/{id}/results` answers parts of, with the candidates as columns.
+    """
     packed = services().missions.simulations.result(signing.viewer(), path.id)
     if request.accept_encodings.quality("gzip") > 0:
         response = Response(packed, mimetype="application/json")

@@ -36,7 +36,7 @@ _RFC3339 = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]
 _HIGHEST = 54000.0  # m: the winds of the top level hold above it, and the tables of the atmosphere end at 55 km
 
 
-def _rfc3339(value: object) -> object:
+def as_rfc3339(value: object) -> object:
     if isinstance(value, str) and not _RFC3339.fullmatch(value):
         # A plus sign that was not escaped arrives as a space.
         repaired = re.sub(r" (\d{2}:\d{2})$", r"+\1", value)
@@ -46,14 +46,14 @@ def _rfc3339(value: object) -> object:
     return value
 
 
-def _within_calendar(value: datetime) -> datetime:
+def within_calendar(value: datetime) -> datetime:
     """Refuse the ends of the calendar, where another zone has no date."""
     if not 1970 <= value.year < 3000:
         raise ValueError(f"{value.isoformat()} is not within the years 1970 to 2999")
     return value
 
 
-Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339), AfterValidator(_within_calendar)]
+Moment = Annotated[AwareDatetime, BeforeValidator(as_rfc3339), AfterValidator(within_calendar)]
 
 # What each profile needs besides the launch.
 _NEEDED = {

@@ -408,12 +408,18 @@ class Simulator:
         )
 
     @classmethod
-    def warm_up(cls, ground: ElevationFile) -> None:
-        """Have every kernel compiled, or loaded from its cache, by a flight through calm air."""
+    def warm_up(cls, ground: ElevationFile, *, approaches: bool = False) -> None:
+        """Have every kernel compiled, or loaded from its cache, by a flight through calm air.
+
+        Those of `approach` on demand only.
+        """
         calm = WindField("calm", np.zeros((3, 3, 2, 2, 2), np.float16), None, np.array([500.0, 1000.0]), 0.0, 86400.0)
         simulator = cls(calm, ground)
         place = Location(0.0, 0.0, 0.0)
-        simulator.fly(Launches.single(0.0, place, Balloon(5.0, 5.0, 10000.0)), PROFILES["zpb"], paths=1)
+        launch = Launches.single(0.0, place, Balloon(5.0, 5.0, 10000.0))
+        simulator.fly(launch, PROFILES["zpb"], paths=1)
+        if approaches:
+            simulator.approach(launch, PROFILES["zpb"], Zone(0.0, 0.0))
         simulator.wind(0.0, place)
         ground.at(0.0, 0.0)
 

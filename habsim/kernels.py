@@ -485,6 +485,9 @@ def note_approach(air, kind, rate, phase, began, direction, start, end, zone, cl
         first = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_LOWEST])
         last = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_HIGHEST])
         low, high = max(low, min(first, last)), min(high, max(first, last))
+        # A climb is at its top where it is asked for an altitude above.
+        if kind == CLIMB and altitude_after(air, kind, rate, phase[0], phase[1], low) < zone[ZONE_LOWEST] - 0.01:
+            return
     elif not zone[ZONE_LOWEST] <= phase[0] <= zone[ZONE_HIGHEST]:
         return
     if low > high:

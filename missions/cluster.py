@@ -9,6 +9,7 @@ from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 from gefs import Remote
+from habsim.balloons import warm_up as warm_up_climbs
 from habsim.classes import Simulator
 from habsim.errors import UnavailableError
 from missions.jobtypes import JobType
@@ -92,7 +93,8 @@ def orchestrator_for(settings: Settings) -> Orchestrator:
     """An orchestrator with its kernels compiled, for a process that computes jobs."""
     remote = Remote(cache_files=settings.cache_files, cache_bytes=settings.cache_gb * 1e9)
     orchestrator, _ = open_orchestrator(settings, open_bucket(settings), remote)
-    Simulator.warm_up(orchestrator.ground)
+    Simulator.warm_up(orchestrator.ground, approaches=True)
+    warm_up_climbs()
     return orchestrator
 
 

@@ -8,28 +8,19 @@ was interrupted goes on with the same chunks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Protocol
 
 import orjson
 
 from flightjson import ensemble_json, flight_json
-from gefs import Cycle
-from habsim.classes import DEFAULT_STEP_SECONDS, Balloon, Location
-from habsim.errors import BadRequestError, CycleChangedError, NotFoundError
-from missions.models import ENSEMBLE, FORWARD, REVERSE
+from habsim.classes import DEFAULT_STEP_SECONDS, Location
+from habsim.errors import BadRequestError
+from missions.configs import balloon_of
+from missions.models import ENSEMBLE, FORWARD
+from missions.plans import Result, cycle_of, with_cycle
+from missions.reversejob import Reverse
 from simulate import EnsembleRequest, FlightRequest, Orchestrator
-
-KNOWN_TYPES = (FORWARD, ENSEMBLE, REVERSE)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a job came to: JSON, and what it was made from."""
-
-    content: bytes
-    provenance: dict[str, Any]
 
 
 class JobType(Protocol):
@@ -61,26 +52,6 @@ class JobType(Protocol):
     def combine(self, plan: dict[str, Any], results: Iterable[bytes]) -> Result:
         """The results of all chunks, in their order, as one."""
         ...
-
-
-def with_cycle(config: dict[str, Any], orchestrator: Orchestrator) -> dict[str, Any]:
-    """The config with the cycle that it names, or the current one, and with its version."""
-    name = config.get("cycle")
-    cycle = orchestrator.cycles.current() if name is None else orchestrator.cycles.named(name)
-    return {**config, "cycle": cycle.name, "cycle_version": cycle.version}
-
-
-def cycle_of(plan: dict[str, Any], orchestrator: Orchestrator) -> Cycle:
-    """The cycle of a plan. Raises CycleChangedError when it is another one by now."""
-    try:
-        cycle = orchestrator.cycles.named(plan["cycle"])
-        if cycle.version != plan["cycle_version"]:
-            cycle = orchestrator.cycles.named(plan["cycle"], anew=True)
-    except NotFoundError as error:
-        raise CycleChangedError(f"cycle {plan['cycle']} went while the job ran: {error.message}") from error
-    if cycle.version != plan["cycle_version"]:
-        raise CycleChangedError(f"cycle {cycle.name} was published anew while the job ran")
-    return cycle
 
 
 class _OneChunk:
@@ -130,18 +101,18 @@ class Ensemble(_OneChunk):
 
 
 def _flight(config: dict[str, Any]) -> FlightRequest:
+    balloon, spec = balloon_of(config, config["alt"])
     return FlightRequest(
         time=config["timestamp"],
         place=Location(config["lat"], config["lon"], config["alt"]),
-        balloon=Balloon(
-            config["asc"], config["desc"], config["equil"], config["eqtime"] * 3600.0, config.get("coeff", 1.0)
-        ),
+        balloon=balloon,
         profile=config.get("profile", "zpb"),
         step=config.get("step") or DEFAULT_STEP_SECONDS,
+        spec=spec,
     )
 
 
-JOB_TYPES: dict[str, JobType] = {kind.name: kind for kind in (Forward(), Ensemble())}
+JOB_TYPES: dict[str, JobType] = {kind.name: kind for kind in (Forward(), Ensemble(), Reverse())}
 
 
 def job_type(name: str) -> JobType:

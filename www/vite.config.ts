@@ -22,14 +22,15 @@ function compressed(): Plugin {
   };
 }
 
-/** Lets the browser fetch the built-in map while it still reads the scripts. */
+/** Lets the browser fetch the built-in map of the map page while it still reads the scripts. */
 function preloadedMap(): Plugin {
   return {
     name: "preloaded-map",
     apply: "build",
     transformIndexHtml: {
       order: "post",
-      handler(_, { bundle }) {
+      handler(_, { bundle, path }) {
+        if (path !== "/index.html") return [];
         const name = Object.keys(bundle ?? {}).find((name) => /countries-50m.*\.json$/.test(name));
         if (!name) throw new Error("the build has no built-in map");
         return [{ tag: "link", attrs: { rel: "preload", as: "fetch", href: `/page/${name}`, crossorigin: "" } }];
@@ -48,7 +49,10 @@ export default defineConfig({
     assetsInlineLimit: 0,
     target: "es2022",
     modulePreload: { polyfill: false },
-    rolldownOptions: { checks: { bundlerTimings: false } },
+    rolldownOptions: {
+      input: { index: "index.html", missions: "missions.html" },
+      checks: { bundlerTimings: false },
+    },
   },
   plugins: [preloadedMap(), compressed()],
   server: { proxy: { "^/(sim|api|login|logout|health|docs|static|openapi.json)": "http://127.0.0.1:8000" } },

@@ -11,6 +11,7 @@ so that they can run anywhere and in any order, and so that finished ones can be
 from habsim.reverse.flights import ChunkResult, fly_chunk, score
 from habsim.reverse.plan import (
     MAX_FLIGHTS,
+    STEP_SECONDS,
     Chunk,
     Configuration,
     Estimate,
@@ -25,9 +26,11 @@ from habsim.reverse.plan import (
 )
 from habsim.reverse.results import Candidate, LaunchTime, Lost, SearchResult, combine
 from habsim.reverse.search import fly_chunks, search
+from habsim.reverse.tables import Table, table
 
 __all__ = [
     "MAX_FLIGHTS",
+    "STEP_SECONDS",
     "Candidate",
     "Chunk",
     "ChunkResult",
@@ -39,6 +42,7 @@ __all__ = [
     "Plan",
     "SearchArea",
     "SearchResult",
+    "Table",
     "Target",
     "TargetWindow",
     "TimeWindow",
@@ -49,4 +53,5 @@ __all__ = [
     "fly_chunks",
     "score",
     "search",
+    "table",
 ]

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from habsim import kernels
+from habsim import climb, kernels
 from habsim.atmosphere import EARTH_RADIUS
-from habsim.classes import Launches, Location, Simulator
+from habsim.classes import Climbs, Launches, Location, Simulator
 from habsim.landing import to_vectors
 from habsim.reverse import refinement
 from habsim.reverse.plan import Chunk, Configuration, Plan, SearchArea, Target
@@ -123,7 +123,13 @@ class _Batch:
         table[:, kernels.TIME] = self.times[time]
         table[:, kernels.LONGITUDE], table[:, kernels.LATITUDE] = self.places[place].T
         table[:, kernels.ALTITUDE] = self.ground[place]
-        return Launches(table)
+        ascents = self.configuration.ascents
+        if ascents is None:
+            return Launches(table)
+        table[:, kernels.ASCENT_RATE] = ascents.results[0, climb.START_SPEED]
+        table[:, kernels.EQUILIBRIUM_ALTITUDE] = self.configuration.top
+        of = np.zeros(len(table), np.int64)
+        return Launches(table, Climbs(ascents.altitudes, ascents.per_second, of))
 
     def fly(self, simulator: Simulator, flown: _Flown, chosen: Bools) -> tuple[Floats, Bools]:
         """Fly the chosen launches into `flown`; returns what `refinement.Fly` asks for."""

@@ -14,6 +14,8 @@ from typing import ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
+from habsim import balloons, climb, kernels
+from habsim.balloons import Ascents, BalloonSpec
 from habsim.classes import Balloon, Zone
 from habsim.errors import BadRequestError
 from habsim.landing import Plane, to_vectors
@@ -133,18 +135,34 @@ class TargetWindow:
 
 @dataclass(frozen=True)
 class Configuration:
-    """A balloon that could be launched. Profiles that fly backwards in time do not belong here."""
+    """A balloon that could be launched. Profiles that fly backwards in time do not belong here.
+
+    The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent.
+    """
 
     name: str
     balloon: Balloon
     profile: Profile
+    spec: BalloonSpec | None = None
+
+    @cached_property
+    def ascents(self) -> Ascents | None:
+        """The climb of the gas balloon from below all ground; None where the ascent is steady."""
+        if self.spec is None:
+            return None
+        return balloons.ascents(np.array([self.spec.row()]), kernels.LOWEST_GROUND, balloons.FLIGHT_CEILING)
+
+    @property
+    def top(self) -> float:
+        """Altitude of burst or float, m."""
+        return self.balloon.equilibrium_altitude if self.ascents is None else float(self.ascents.results[0, climb.TOP])
 
     @property
     def seconds(self) -> float:
         """How long a flight from sea level lasts about, with a descent at its sea-level speed."""
-        balloon = self.balloon
-        rise = balloon.equilibrium_altitude / balloon.ascent_rate
-        return rise + balloon.coast_seconds + balloon.equilibrium_altitude / balloon.descent_rate
+        balloon, ascents = self.balloon, self.ascents
+        rise = self.top / balloon.ascent_rate if ascents is None else float(ascents.results[0, climb.SECONDS])
+        return rise + balloon.coast_seconds + self.top / balloon.descent_rate
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class SearchResult:
         some = np.flatnonzero(self.cells["hits"])
         if len(some) < limit:
             some = np.flatnonzero(np.isfinite(self.cells["distance"]))
-        return [self._candidate(rank, int(cell)) for rank, cell in enumerate(self._best_first(some)[:limit], 1)]
+        return [self._candidate(rank, int(cell)) for rank, cell in enumerate(self.best_first(some)[:limit], 1)]
 
     def launch_times(self) -> list[LaunchTime]:
         """How good each launch time is, in the order of time; those at which no flight could be judged are left out."""
@@ -116,7 +116,7 @@ class SearchResult:
             if not len(some):
                 continue
             flat = np.ravel_multi_index((some[:, 0], np.full(len(some), index), some[:, 1]), self.cells.shape)
-            best = int(self._best_first(flat)[0])
+            best = int(self.best_first(flat)[0])
             probability = self.probability[np.unravel_index(best, self.cells.shape)[0], index]
             known = probability[np.isfinite(probability)]
             candidate = self._candidate(1, best)
@@ -134,6 +134,15 @@ class SearchResult:
         At most `limit` places, the best. Places that were left out, because a neighbour told that they miss, have a
         probability of 0 and no distance. Raises ValueError for a time that is none of the launch times.
         """
+        cells = self.best_of_places(time)[:limit].tolist()
+        features = [self._feature(self._candidate(rank, cell)) for rank, cell in enumerate(cells, 1)]
+        return {"type": "FeatureCollection", "features": features}
+
+    def best_of_places(self, time: float | None = None) -> npt.NDArray[np.intp]:
+        """For each place the cell that is the best, at one launch `time` or at any, as indices of the flat `cells`.
+
+        The best places first; those where no flight could be judged are left out. Raises as `map_layer`.
+        """
         times = self.plan.mission.window.times
         chosen = slice(None)
         if time is not None:
@@ -148,13 +157,13 @@ class SearchResult:
         distance = np.where(score == highest, self.cells["distance"][:, chosen].reshape(-1, places), np.inf)
         best = np.argmin(distance, axis=0)
         configuration, at = np.divmod(best, len(times[chosen]))
-        where = np.flatnonzero(highest >= 0.0)
-        order = np.lexsort((where, distance.min(axis=0)[where], -highest[where]))[:limit]
         cells = np.ravel_multi_index((configuration, at + (chosen.start or 0), np.arange(places)), self.cells.shape)
-        features = [self._feature(self._candidate(n, int(cells[p]))) for n, p in enumerate(where[order], 1)]
-        return {"type": "FeatureCollection", "features": features}
+        where = np.flatnonzero(highest >= 0.0)
+        found: npt.NDArray[np.intp] = cells[where[np.lexsort((where, distance.min(axis=0)[where], -highest[where]))]]
+        return found
 
-    def _best_first(self, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    def best_first(self, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Indices of the flat `cells` in the order of `ranked`."""
         configuration, time, place = np.unravel_index(cells, self.cells.shape)
         distance, score = self.cells["distance"].ravel()[cells], self.score.ravel()[cells]
         return cells[np.lexsort((place, configuration, time, distance, -score))]

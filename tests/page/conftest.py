@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, expect, sync_playwright
 from scripts import demo_cycle
 from store.manifest import cycle_at, cycle_start, wind_file_name
 from tests.page.visit import AXE, DESKTOP, PATIENCE_MS, Screen, Service, Theme, Visit, address_of
+from tests.page.working import working
 from tests.serving import ROOT, serving
 from tests.worlds import make_bucket, sample, uniform
 
@@ -36,6 +37,7 @@ NEEDED: dict[str, bool] = {
     "the ground elevation (make setup)": GROUND.exists(),
 }
 PASSWORD = "open sesame"
+ADMIN, ADMIN_PASSWORD = "chief", "balloons rise"
 Open = Callable[..., Visit]
 
 
@@ -130,4 +132,26 @@ def locked(demo_bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A service with a password."""
     settings = {"HABSIM_BUCKET_DIR": str(demo_bucket), "HABSIM_ELEVATION": str(GROUND), "HABSIM_WEB_WORKERS": "1"}
     with serving(tmp_path_factory.mktemp("locked"), **settings, HABSIM_PASSWORD=PASSWORD) as server:
+        yield Service(server, address_of(server))
+
+
+@pytest.fixture(scope="package")
+def office(demo_bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service with an administrator and a worker."""
+    folder = tmp_path_factory.mktemp("office")
+    settings = {
+        "HABSIM_BUCKET_DIR": str(demo_bucket),
+        "HABSIM_ELEVATION": str(GROUND),
+        "HABSIM_ADMIN_USERNAME": ADMIN,
+        "HABSIM_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    }
+    with serving(folder, **settings, HABSIM_WEB_WORKERS="1") as server, working(folder, **settings):
+        yield Service(server, address_of(server))
+
+
+@pytest.fixture(scope="package")
+def idle(demo_bucket: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service without a worker: what is submitted waits."""
+    settings = {"HABSIM_BUCKET_DIR": str(demo_bucket), "HABSIM_ELEVATION": str(GROUND), "HABSIM_WEB_WORKERS": "1"}
+    with serving(tmp_path_factory.mktemp("idle"), **settings) as server:
         yield Service(server, address_of(server))

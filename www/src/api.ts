@@ -41,27 +41,49 @@ export async function ask<T>(
   method = "GET",
 ): Promise<Answer<T>> {
   const query = new URLSearchParams(parameters).toString();
+  try {
+    return await exchange<T>(query ? `${path}?${query}` : path, { method, signal: signal ?? null });
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 401) signIn();
+    throw error;
+  }
+}
+
+/** One request with its answer. Raises as `ask`. */
+export async function exchange<T>(path: string, request: RequestInit): Promise<Answer<T>> {
   let response: Response;
   let text: string;
   try {
-    response = await fetch(query ? `${path}?${query}` : path, {
-      method,
-      signal: signal ?? null,
-      headers: { Accept: "application/json" },
-    });
+    response = await fetch(path, { ...request, headers: { Accept: "application/json", ...request.headers } });
     text = await response.text();
     performance.mark("habsim:answered");
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (request.signal?.aborted) throw error;
     throw new UnreachableError("The server cannot be reached");
   }
-  if (response.status === 401) signIn();
   // A proxy whose service is away answers with a page of its own.
   if ([502, 504].includes(response.status)) throw new UnreachableError("The server cannot be reached");
   const body = parsed(text);
   if (!response.ok || body === undefined) throw refusal(response, body);
   const header = response.headers.get("X-HABSIM-Provenance");
   return { body: body as T, provenance: header ? (JSON.parse(header) as Provenance) : null };
+}
+
+/** A request with a JSON body. Raises as `ask`, and leaves it to the caller to sign in. */
+export async function send<T>(
+  method: string,
+  path: string,
+  body?: unknown,
+  headers: Record<string, string> = {},
+  signal?: AbortSignal,
+): Promise<T> {
+  const answer = await exchange<T>(path, {
+    method,
+    signal: signal ?? null,
+    headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+    body: body === undefined ? null : JSON.stringify(body),
+  });
+  return answer.body;
 }
 
 function parsed(text: string): unknown {
@@ -88,7 +110,7 @@ function refusal(response: Response, body: unknown): ApiError {
 
 /** The session has ended, or a password was set: the login leads back here, with the plan. */
 function signIn(): void {
-  location.assign(`/login?next=/${location.hash}`);
+  location.assign(`/login?next=${location.pathname}${location.hash}`);
 }
 
 const FOLLOW_AGAIN_MS = 2000;

@@ -1,7 +1,16 @@
 // What is wrong with a plan, in words, before anything is sent.
 
-import { BALLOON_FIELDS, FIELDS, launchTimes, MAX_LAUNCHES, type NumberName, type Plan, topOf } from "./plan";
-import { formatAltitude, formatUtc, toShown, type Units, unitName } from "./units";
+import {
+  BALLOON_FIELDS,
+  FIELDS,
+  launchTimes,
+  MAX_LAUNCHES,
+  type NumberField,
+  type NumberName,
+  type Plan,
+  topOf,
+} from "./plan";
+import { formatAltitude, formatUtc, fromShown, inputText, readNumber, toShown, type Units, unitName } from "./units";
 
 export type FieldName = NumberName | "time" | "sweepFrom" | "sweepTo";
 export type Problems = Partial<Record<FieldName, string>>;
@@ -35,7 +44,12 @@ export function flownAlike(a: Plan, b: Plan): boolean {
 
 /** Why `value` cannot be `name`, with the value and the limits as they are shown; null where it can. */
 export function outOfRange(name: NumberName, value: number, units: Units): string | null {
-  const { label, quantity, min, max, whole } = FIELDS[name];
+  return outOfLimits(FIELDS[name], value, units);
+}
+
+/** Why `value` (SI) cannot be in a field; null where it can. */
+export function outOfLimits(field: NumberField, value: number, units: Units): string | null {
+  const { label, quantity, min, max, whole } = field;
   const unit = unitName(quantity, units);
   const show = (number: number) => {
     const shown = toShown(number, quantity, units);
@@ -47,6 +61,18 @@ export function outOfRange(name: NumberName, value: number, units: Units): strin
   if (value < min || value > max)
     return `${label} is ${measured(show(value))}, it must be ${measured(`${show(min)} to ${show(max)}`)}`;
   return null;
+}
+
+/** The number (SI) of a field that a text means; null for nothing, NaN for what is no number. */
+export function readField(field: NumberField, text: string, units: Units): number | null {
+  if (text.trim() === "") return null;
+  const { quantity, min, max } = field;
+  const unit = unitName(quantity, units);
+  const bare = unit && text.trim().endsWith(unit) ? text.trim().slice(0, -unit.length) : text;
+  const value = Number(fromShown(readNumber(bare, quantity === "altitude"), quantity, units).toFixed(6));
+  const shown = (of: number) => inputText(of, quantity, units);
+  // Who types a limit as it is shown means it: 164,039 ft are 49,999.09 m.
+  return [min, max].find((limit) => shown(limit) === shown(value)) ?? value;
 }
 
 /** Everything wrong with `plan`, by field. */

@@ -33,6 +33,8 @@ const ICONS = {
   close: "M6 6l12 12M18 6L6 18",
   expand: "M4 9V4h5M20 9V4h-5M4 15v5h5M20 15v5h-5",
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
+  edit: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
+  list: "M8 6h12M8 12h12M8 18h12M4 6v0M4 12v0M4 18v0",
   fit: "M8 3H3v5M16 3h5v5M8 21H3v-5M16 21h5v-5M9 9h6v6H9z",
 } as const;
 export type Icon = keyof typeof ICONS;

@@ -9,15 +9,15 @@ import type { Flight } from "./flight";
 import { latLng } from "./flightlayer";
 import { bearing, distance, ellipseOutline, nearest, shareInside, unrollPolygons } from "./geo";
 import { HeatLayer } from "./heat";
-import { pin } from "./map";
+import { pin } from "./pin";
 import type { Plan } from "./plan";
+import { planText } from "./plantext";
 import {
   farText,
   isShown,
   layerBoxes,
   origin,
   placeLinks,
-  planText,
   type Result,
   type Stage,
   spotsOf,

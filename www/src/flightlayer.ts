@@ -3,7 +3,8 @@
 import L from "leaflet";
 import { cssColour, phaseColour } from "./colours";
 import type { Flight, FlightPoint } from "./flight";
-import { type MapView, pin } from "./map";
+import type { MapView } from "./map";
+import { pin } from "./pin";
 import { allPoints, at, type Mark, marksOf, waypoints, windSpeed } from "./summary";
 import { formatAltitude, formatSpeed, formatUtcShort, type Units } from "./units";
 

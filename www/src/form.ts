@@ -1,7 +1,7 @@
 // The form of the plan. Each field says its range, and why a value is refused, where it is typed.
 
 import { ask } from "./api";
-import { type FieldName, outOfRange, type Problems, problemsOf, type Surroundings } from "./checks";
+import { type FieldName, outOfRange, type Problems, problemsOf, readField, type Surroundings } from "./checks";
 import { formatCoordinates, parseCoordinates } from "./coordinates";
 import { askName, h, iconButton, toast } from "./dom";
 import { wrap } from "./geo";
@@ -14,9 +14,7 @@ import {
   formatLocal,
   formatUtc,
   fromDateTimeInput,
-  fromShown,
   inputText,
-  readNumber,
   toDateTimeInput,
   type Units,
   unitName,
@@ -76,14 +74,21 @@ export class PlanForm {
   /** Why the position of the user is not known, once it was asked for. */
   #notLocated = "";
 
-  constructor(root: HTMLElement, state: PlanState, map: MapView, units: Units) {
+  /** Without a `map` no tool of it can be chosen; `modes` are those to choose from. */
+  constructor(
+    root: HTMLElement,
+    state: PlanState,
+    map: MapView | null,
+    units: Units,
+    modes: readonly Mode[] = ["single", "ensemble", "sweep"],
+  ) {
     this.#state = state;
     this.units = units;
     root.append(
       this.#placeFields(map),
       this.#timeFields(),
       this.#choice("balloon", "Balloon", "profile", PROFILES, this.#balloon),
-      this.#choice("run", "Run", "mode", MODES, this.#run),
+      this.#choice("run", "Run", "mode", Object.fromEntries(modes.map((mode) => [mode, MODES[mode]])), this.#run),
     );
     this.#fillAltitude();
     this.#fillBalloon();
@@ -198,7 +203,7 @@ export class PlanForm {
 
   // Place
 
-  #placeFields(map: MapView): HTMLElement {
+  #placeFields(map: MapView | null): HTMLElement {
     const take = () => this.#takePlace();
     this.#place.addEventListener("change", take);
     this.#place.addEventListener("blur", () => this.show());
@@ -215,7 +220,7 @@ export class PlanForm {
       { class: "row" },
       this.#place,
       iconButton("locate", "Use my position", () => this.#locate()),
-      iconButton("launch", "Choose on the map", () => map.choose("launch")),
+      map && iconButton("launch", "Choose on the map", () => map.choose("launch")),
     );
     this.#fields.set("lat", { root, input: this.#place, note: this.#placeNote, usual: () => this.#notLocated });
     return section(
@@ -424,7 +429,7 @@ export class PlanForm {
     id: string,
     title: string,
     name: "profile" | "mode",
-    options: Record<T, { label: string; note: string }>,
+    options: Partial<Record<T, { label: string; note: string }>>,
     rest: HTMLElement,
   ): HTMLElement {
     const note = h("p", { class: "note", id: `${id}-note` });
@@ -438,7 +443,7 @@ export class PlanForm {
       },
     );
     this.#state.onChange(() => {
-      note.textContent = options[this.#state.plan[name] as unknown as T].note;
+      note.textContent = options[this.#state.plan[name] as unknown as T]?.note ?? "";
     });
     const group = h(
       "div",
@@ -465,7 +470,21 @@ export class PlanForm {
         h("summary", {}, "More"),
         h("div", { class: "fields" }, this.#numberField("coeff")),
       ),
+      h(
+        "button",
+        { type: "button", id: "size-balloon", class: "wide", onclick: () => void this.#sizeBalloon() },
+        "From balloon and payload",
+      ),
     );
+  }
+
+  /** The rates of a balloon that is sized from its envelope, gas and payload. */
+  async #sizeBalloon(): Promise<void> {
+    const { askBalloon } = await import("./balloondialog");
+    const found = await askBalloon(this.units);
+    if (!found) return;
+    const top = this.#state.plan.profile === "standard" ? "burst" : "float";
+    this.#state.change({ asc: found.ascentRate, [top]: found.top });
   }
 
   #fillRun(): void {
@@ -552,17 +571,7 @@ export class PlanForm {
   /** The plan's number that a text means; null for nothing, NaN for what is no number. */
   #valueOf(name: FieldName, text: string): number | null {
     if (!(name in FIELDS)) return fromDateTimeInput(text, "utc");
-    if (text.trim() === "") return null;
-    const { quantity, min, max } = FIELDS[name as NumberName];
-    const unit = unitName(quantity, this.units);
-    const number = readNumber(
-      unit && text.trim().endsWith(unit) ? text.trim().slice(0, -unit.length) : text,
-      quantity === "altitude",
-    );
-    const value = Number(fromShown(number, quantity, this.units).toFixed(6));
-    const shown = (of: number) => inputText(of, quantity, this.units);
-    // Who types a limit as it is shown means it: 164,039 ft are 49,999.09 m.
-    return [min, max].find((limit) => shown(limit) === shown(value)) ?? value;
+    return readField(FIELDS[name as NumberName], text, this.units);
   }
 
   #textOf(name: FieldName, plan: Plan): string {

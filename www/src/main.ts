@@ -2,6 +2,7 @@
 
 import "leaflet/dist/leaflet.css";
 import "./style.css";
+import { ApiError, UnreachableError } from "./api";
 import { FlightCharts } from "./charts";
 import { flownAlike } from "./checks";
 import { announce, byId, h, icon, toast } from "./dom";
@@ -17,7 +18,7 @@ import { SingleResult } from "./single";
 import { PlanState, remembered } from "./state";
 import { store, stored } from "./stored";
 import { SweepResult } from "./sweep";
-import { applyTheme, chooseTheme, onTheme, showAs, theme } from "./theme";
+import { applyTheme, onTheme, showAs, theme, themeButton } from "./theme";
 import type { Units } from "./units";
 import { WindPanel } from "./wind";
 
@@ -48,6 +49,9 @@ const extras = h(
   "div",
   { class: "row share", hidden: true },
   h("button", { type: "button", id: "share", onclick: share }, "Copy a link to this plan"),
+  // Whose cookie has run out is shown the way to sign in.
+  stored<boolean>("account", (value) => value === true, false) &&
+    h("button", { type: "button", id: "save", onclick: () => void save() }, "Save as simulation"),
   h("button", { type: "button", id: "print", onclick: print }, "Print"),
 );
 byId("result").append(stale, panel, extras);
@@ -159,6 +163,9 @@ function render(): void {
   if (!result) return;
   result.render();
   extras.hidden = false;
+  // A simulation is one launch.
+  const save = document.getElementById("save");
+  if (save) save.hidden = result.plan.mode === "sweep";
   showStale();
   placeCharts();
 }
@@ -181,6 +188,18 @@ function updateLink(): void {
 function share(): void {
   updateLink();
   void copyText(location.href, "The link is copied");
+}
+
+/** The plan in hand goes to the queue; what does that comes when it is asked for. */
+async function save(): Promise<void> {
+  if (!result) return;
+  const { saveAsSimulation } = await import("./missions/save");
+  try {
+    await saveAsSimulation(result.plan);
+  } catch (error) {
+    if (!(error instanceof ApiError || error instanceof UnreachableError)) throw error;
+    toast(error.message);
+  }
 }
 
 /** On paper everything is light, which the map takes some time for. */
@@ -265,22 +284,12 @@ unitSelect.addEventListener("change", () => {
   render();
 });
 
-const themeButton = h("button", { type: "button", class: "icon-button", id: "theme" });
-byId("theme-place").replaceWith(themeButton);
-function showTheme(): void {
-  const other = theme() === "dark" ? "light" : "dark";
-  const label = `Use the ${other} theme`;
-  themeButton.setAttribute("aria-label", label);
-  themeButton.title = label;
-  themeButton.replaceChildren(icon(other === "dark" ? "moon" : "sun"));
-}
-themeButton.addEventListener("click", () => chooseTheme(theme() === "dark" ? "light" : "dark"));
+byId("missions-icon").replaceWith(icon("list"));
+byId("theme-place").replaceWith(themeButton());
 onTheme((now) => {
   stage.dark = now === "dark";
-  showTheme();
   render();
 });
-showTheme();
 
 const firstTime = state.plan.time;
 let isKnown = false;

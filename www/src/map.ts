@@ -5,6 +5,7 @@ import { BASES, BaseMaps, type BaseName } from "./basemap";
 import { cssColour } from "./colours";
 import { h, type Icon, icon, toast } from "./dom";
 import { nearest, unroll, wrap } from "./geo";
+import { pin } from "./pin";
 import type { Plan, Position } from "./plan";
 import type { PlanState } from "./state";
 import { store, stored } from "./stored";
@@ -406,8 +407,4 @@ export class MapView {
 /** To 5 decimals, about a metre: what a click means. */
 function rounded(degrees: number): number {
   return Math.round(degrees * 1e5) / 1e5;
-}
-
-export function pin(className: string): L.DivIcon {
-  return L.divIcon({ className: `pin ${className}`, iconSize: [22, 22], iconAnchor: [11, 11] });
 }

@@ -75,7 +75,17 @@ export const DEFAULT_PLAN: Plan = {
 };
 
 /** Which unit a number is shown in. */
-export type Quantity = "altitude" | "distance" | "verticalSpeed" | "windSpeed" | "hours" | "minutes" | "plain";
+export type Quantity =
+  | "altitude"
+  | "distance"
+  | "verticalSpeed"
+  | "windSpeed"
+  | "mass"
+  | "volume"
+  | "force"
+  | "hours"
+  | "minutes"
+  | "plain";
 
 export type NumberName =
   | "lat"

@@ -7,20 +7,11 @@ import { formatCoordinates } from "./coordinates";
 import { announce, h, icon, toast } from "./dom";
 import { type Format, type Takeaway, write } from "./export";
 import type { Flight } from "./flight";
-import { wrap } from "./geo";
 import type { MapView } from "./map";
 import type { Layer, Plan, Position } from "./plan";
 import type { PlanState } from "./state";
 import { marksOf, type Summary } from "./summary";
-import {
-  formatAltitude,
-  formatBearing,
-  formatDistance,
-  formatLocal,
-  formatSpeed,
-  formatUtc,
-  type Units,
-} from "./units";
+import { formatBearing, formatDistance, formatLocal, formatUtc, type Units } from "./units";
 
 /** Where results are shown. */
 export interface Stage {
@@ -32,21 +23,6 @@ export interface Stage {
   /** Show the charts of a flight, or none. */
   chart(flight: Flight | null, onCursor: (time: number | null) => void): void;
   chartCursor(time: number | null): void;
-}
-
-/** What was flown, in a line. */
-export function planText(plan: Plan, units: Units): string {
-  const from = `From ${formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal")}`;
-  const up = `${formatSpeed(plan.asc, units, "verticalSpeed")} up`;
-  const down = `${formatSpeed(plan.desc, units, "verticalSpeed")} down`;
-  const float = `float at ${formatAltitude(plan.float, units)} for ${plan.floatHours} h`;
-  const balloon = {
-    standard: [up, `burst at ${formatAltitude(plan.burst, units)}`, down],
-    zpb: [up, float, down],
-    float: [up, float],
-  }[plan.profile];
-  const drag = plan.coeff === 1 ? [] : [`${plan.coeff} of the wind`];
-  return [from, ...balloon, ...drag].join(", ");
 }
 
 export interface Result {

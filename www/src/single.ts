@@ -7,13 +7,13 @@ import type { Takeaway } from "./export";
 import type { Flight } from "./flight";
 import { FlightLayer } from "./flightlayer";
 import type { Plan } from "./plan";
+import { planText } from "./plantext";
 import {
   farText,
   isShown,
   layerBoxes,
   origin,
   placeLinks,
-  planText,
   type Result,
   type Stage,
   spotsOf,

@@ -9,11 +9,11 @@ import type { Flight } from "./flight";
 import { FlightLayer, latLng } from "./flightlayer";
 import { bearing, distance } from "./geo";
 import type { Plan } from "./plan";
+import { planText } from "./plantext";
 import {
   isShown,
   layerBoxes,
   origin,
-  planText,
   type Result,
   type Stage,
   takeAway,

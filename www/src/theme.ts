@@ -1,11 +1,12 @@
 // Light and dark: as the system says, until the user chooses.
 
+import { h, icon } from "./dom";
 import { store, stored } from "./stored";
 
 export type Theme = "light" | "dark";
 
 const system = matchMedia("(prefers-color-scheme: dark)");
-const listeners: ((theme: Theme) => void)[] = [];
+const listeners = new Set<(theme: Theme) => void>();
 
 export function theme(): Theme {
   const isTheme = (value: unknown) => value === "light" || value === "dark";
@@ -17,9 +18,10 @@ export function chooseTheme(chosen: Theme): void {
   applyTheme();
 }
 
-/** Calls `listener` with every change of the theme. */
-export function onTheme(listener: (theme: Theme) => void): void {
-  listeners.push(listener);
+/** Calls `listener` with every change of the theme, until `signal`. */
+export function onTheme(listener: (theme: Theme) => void, signal?: AbortSignal): void {
+  listeners.add(listener);
+  signal?.addEventListener("abort", () => listeners.delete(listener));
 }
 
 export function applyTheme(): void {
@@ -31,6 +33,22 @@ export function showAs(now: Theme): void {
   if (document.documentElement.dataset.theme === now) return;
   document.documentElement.dataset.theme = now;
   for (const listener of listeners) listener(now);
+}
+
+/** A button that changes to the other theme. */
+export function themeButton(): HTMLButtonElement {
+  const button = h("button", { type: "button", class: "icon-button", id: "theme" });
+  const show = () => {
+    const other = theme() === "dark" ? "light" : "dark";
+    const label = `Use the ${other} theme`;
+    button.setAttribute("aria-label", label);
+    button.title = label;
+    button.replaceChildren(icon(other === "dark" ? "moon" : "sun"));
+  };
+  button.addEventListener("click", () => chooseTheme(theme() === "dark" ? "light" : "dark"));
+  onTheme(show);
+  show();
+  return button;
 }
 
 system.addEventListener("change", applyTheme);

@@ -16,6 +16,7 @@ const FOOT = 0.3048;
 const MILE = 1609.344;
 
 const HOURS: Unit = { name: "h", size: 1, decimals: 2 };
+const NEWTONS: Unit = { name: "N", size: 1, decimals: 2 };
 const MINUTES: Unit = { name: "min", size: 1, decimals: 0 };
 // 7 decimals of a degree are a centimetre, which is what the API resolves.
 const PLAIN: Unit = { name: "", size: 1, decimals: 7 };
@@ -27,6 +28,9 @@ const UNITS: Record<Units, Record<Quantity, Unit>> = {
     verticalSpeed: { name: "m/s", size: 1, decimals: 2 },
     windSpeed: { name: "m/s", size: 1, decimals: 1 },
     hours: HOURS,
+    mass: { name: "kg", size: 1, decimals: 3 },
+    volume: { name: "m³", size: 1, decimals: 3 },
+    force: NEWTONS,
     minutes: MINUTES,
     plain: PLAIN,
   },
@@ -35,6 +39,9 @@ const UNITS: Record<Units, Record<Quantity, Unit>> = {
     distance: { name: "mi", size: MILE, decimals: 1 },
     verticalSpeed: { name: "ft/min", size: FOOT / 60, decimals: 0 },
     windSpeed: { name: "mph", size: MILE / 3600, decimals: 0 },
+    mass: { name: "lb", size: 0.45359237, decimals: 2 },
+    volume: { name: "ft³", size: FOOT ** 3, decimals: 1 },
+    force: NEWTONS,
     hours: HOURS,
     minutes: MINUTES,
     plain: PLAIN,
@@ -117,6 +124,12 @@ export function formatSpeed(
 ): string {
   const places = units === "metric" ? 1 : 0;
   return `${grouped(toShown(metresPerSecond, quantity, units), places)} ${unitName(quantity, units)}`;
+}
+
+/** A mass in kg or a volume in m³ as text, to about three digits: "2.36 kg", "12.4 ft³". */
+export function formatAmount(value: number, quantity: "mass" | "volume", units: Units): string {
+  const shown = toShown(value, quantity, units);
+  return `${grouped(shown, Math.abs(shown) < 9.995 ? 2 : Math.abs(shown) < 99.95 ? 1 : 0)} ${unitName(quantity, units)}`;
 }
 
 /** A time span in seconds as text: "45 s", "12 min", "2 h 05 min". */

@@ -1,0 +1,30 @@
+"""The balloon of a config: what `/sim` takes as parameters, as JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from habsim.balloons import CHUTE_DRAG, BalloonSpec, parachute_rate
+from habsim.classes import Balloon
+from habsim.envelopes import ENVELOPES, GASES
+from habsim.montecarlo import MAX_ALTITUDE
+from habsim.sizing import Site, Wish, filled
+
+
+def balloon_of(config: Mapping[str, Any], altitude: float = 0.0) -> tuple[Balloon, BalloonSpec | None]:
+    """How a balloon moves and, of the profile `physical`, what it is, filled at `altitude` m; values are right.
+
+    Raises BadRequestError for a gas balloon that cannot fly.
+    """
+    coast, drift = (config.get("eqtime") or 0.0) * 3600.0, config.get("coeff", 1.0)
+    if config.get("profile") != "physical":
+        return Balloon(config["asc"], config["desc"], config["equil"], coast, drift), None
+    mass, descent = config["payload_mass"], config.get("desc")
+    wish = Wish(config.get("volume"), config.get("free_lift"), config.get("asc"), config.get("equil"))
+    gas = GASES[config.get("lift_gas_type") or "helium"]
+    spec = filled(ENVELOPES[config["envelope"]], gas, mass, wish, Site(altitude))
+    if descent is None:
+        descent = parachute_rate(mass, math.pi / 4.0 * config["chute_diameter"] ** 2, CHUTE_DRAG)
+    return Balloon(1.0, descent, MAX_ALTITUDE, coast, drift), spec
