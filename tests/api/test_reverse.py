@@ -210,7 +210,8 @@ def test_submitting_a_search_as_a_simulation_is_the_same(world: World, done: str
     given = {"type": "reverse", "config": SEARCH}
     response = world.ask("user", "POST", "/simulations/submit", given)
     assert response.status_code == 202, response.text
-    simulation_id = response.json["id"]  # type: ignore[index]
+    assert response.json is not None
+    simulation_id = response.json["id"]
     world.work()
     one, other = (world.ok("user", "GET", f"/reverse/plan/{each}/results") for each in (simulation_id, done))
     assert {**one, "id": done} == other

@@ -27,7 +27,7 @@ def main() -> int:
         return fly_chunk(simulators, chunk)
 
     plans._CHUNK_FLIGHTS = CHUNK_FLIGHTS
-    reversejob.fly_chunk = noted
+    vars(reversejob)["fly_chunk"] = noted
     return worker.main()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import os
 import pickle
 import subprocess
@@ -26,7 +28,7 @@ from missions.cluster import LocalCores, orchestrator_for
 from missions.jobs import Queue
 from missions.jobtypes import JOB_TYPES
 from missions.opening import Missions, open_missions
-from missions.reversejob import Reverse, SearchChunk, packed, unpacked
+from missions.reversejob import Reverse, packed, unpacked
 from missions.running import Runner, Running
 from missions.searches import search_of
 from missions.simulations import NewSimulation
@@ -93,8 +95,6 @@ def run_next(missions: Missions, settings: Settings, orchestrator: Orchestrator,
 
 
 def content(missions: Missions, viewer: Viewer, simulation_id: uuid.UUID) -> Any:
-    import gzip
-
     return orjson.loads(gzip.decompress(missions.simulations.result(viewer, simulation_id)))
 
 
@@ -118,12 +118,15 @@ def test_the_same_plan_has_the_same_chunks(orchestrator: Orchestrator, small_chu
     assert [part.chunk.index for part in one] == list(range(len(one)))
 
 
-def test_chunks_travel_without_winds(orchestrator: Orchestrator, small_chunks: None) -> None:
-    plan = Reverse().plan(CONFIG, orchestrator)
-    for spec in list(Reverse().chunks(plan))[:3]:
-        sent = pickle.dumps(spec)
-        assert len(sent) < 3000
-        assert Reverse().run_chunk(pickle.loads(sent), orchestrator) == Reverse().run_chunk(spec, orchestrator)
+def test_chunks_travel_without_winds(orchestrator: Orchestrator) -> None:
+    """However many places they have: a chunk names its winds, and makes its places where it is flown."""
+    plan = Reverse().plan({**CONFIG, "area": {**CONFIG["area"], "spacing": 500.0}}, orchestrator)
+    specs = list(Reverse().chunks(plan))
+    assert len(specs) > 50
+    sent = [pickle.dumps(spec) for spec in specs[:2]]
+    assert all(len(each) < 10_000 for each in sent)
+    for spec, each in zip(specs, sent, strict=False):
+        assert Reverse().run_chunk(pickle.loads(each), orchestrator) == Reverse().run_chunk(spec, orchestrator)
 
 
 def test_a_result_is_what_it_was_after_packing(orchestrator: Orchestrator, small_chunks: None) -> None:
@@ -175,13 +178,9 @@ def test_a_cycle_published_anew_is_told(orchestrator: Orchestrator, tmp_path: Pa
 # --- Interrupted
 
 
+@pytest.mark.usefixtures("small_chunks")
 def test_a_search_that_was_stopped_goes_on_without_flying_a_chunk_again(
-    missions: Missions,
-    settings: Settings,
-    orchestrator: Orchestrator,
-    ann: Viewer,
-    small_chunks: None,
-    monkeypatch: pytest.MonkeyPatch,
+    missions: Missions, settings: Settings, orchestrator: Orchestrator, ann: Viewer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first two workers are stopped after some chunks each; all chunks together are flown once."""
     flown: list[int] = []
@@ -197,7 +196,7 @@ def test_a_search_that_was_stopped_goes_on_without_flying_a_chunk_again(
     monkeypatch.setattr("missions.reversejob.fly_chunk", noted)
     simulation_id = submit(missions, ann)
     for count in (10, 25, 10_000):
-        wanted[0] = count
+        wanted[0] = count  # a search of 72 chunks
         stopping.clear()
         run_next(missions, settings, orchestrator, stopping)
         row = missions.simulations.get(ann, simulation_id)
@@ -214,52 +213,51 @@ def test_a_search_that_was_stopped_goes_on_without_flying_a_chunk_again(
 
 
 def test_a_killed_worker_loses_the_chunks_under_way_alone(
-    missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path, small_chunks: None
 ) -> None:
-    """Real workers, killed after some chunks: those that were kept are not flown by the next."""
+    """Real workers, two killed after some chunks: what was kept by then is never flown again."""
     notes = tmp_path / "flown"
     simulation_id = submit(missions, ann)
+    for wanted in (6, 14, None):
+        before, started_with = _kept(missions), len(_flown(notes))
+        with _worker(settings, notes) as process:
+            deadline = time.monotonic() + 120.0
+            while wanted is None or len(_kept(missions)) < wanted:
+                if missions.simulations.get(ann, simulation_id).status == "completed":
+                    break
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.01)
+        assert not before & set(_flown(notes)[started_with:])
+        assert wanted is None or len(_kept(missions)) >= wanted
+    row = missions.simulations.get(ann, simulation_id)
+    assert (row.status, row.attempts) == ("completed", 3)
+    total = len(list(chunks(search_of(CONFIG), range(3))))
+    flown = _flown(notes)
+    assert set(flown) == set(range(total))
+    # Under way at once: one for each core, and one that was finished but not yet kept.
+    assert len(flown) <= total + 2 * ((os.cpu_count() or 1) + 1)
+
+
+@contextlib.contextmanager
+def _worker(settings: Settings, notes: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of its own, killed when the block ends."""
     environment = {
         **os.environ,
         "HABSIM_DATA_DIR": str(settings.data_dir),
         "HABSIM_BUCKET_DIR": str(settings.bucket_folder),
         "HABSIM_ELEVATION": str(settings.elevation),
-        "HABSIM_JOB_LEASE_SECONDS": "2",
+        "HABSIM_JOB_LEASE": "2",
     }
-    kept: set[int] = set()
-    starts = []
-    for kill_after in (6, 14, None):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.missions.noting_worker", str(notes)], cwd=ROOT, env=environment,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
-        try:
-            starts.append(len(_flown(notes)))
-            deadline = time.monotonic() + 120.0
-            while missions.simulations.get(ann, simulation_id).status != "completed":
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                kept = _kept(missions)
-                if kill_after is not None and len(kept) >= kill_after:
-                    break
-                time.sleep(0.01)
-        finally:
-            process.kill()
-            process.wait()
-        if kill_after is not None:
-            kept = _kept(missions)
-            again = _flown(notes)
-            assert kept
-        else:
-            later = _flown(notes)[starts[-1] :]
-            assert not set(later) & kept_before
-        kept_before = kept
-    flown = _flown(notes)
-    total = len(content(missions, ann, simulation_id)["launch_times"]) and len(set(flown))
-    assert set(flown) == set(range(total))
-    at_once = (os.cpu_count() or 1) + 1
-    assert len(flown) <= total + 2 * at_once
-    assert again
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.missions.noting_worker", str(notes)], cwd=ROOT, env=environment,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def _flown(notes: Path) -> list[int]:
@@ -269,7 +267,3 @@ def _flown(notes: Path) -> list[int]:
 def _kept(missions: Missions) -> set[int]:
     with missions.database.reading() as session:
         return {row[0] for row in session.execute(text("SELECT number FROM chunks"))}
-
-
-def test_a_spec_names_its_winds() -> None:
-    assert {field for field in SearchChunk.__dataclass_fields__} == {"chunk", "cycle", "cycle_version"}
