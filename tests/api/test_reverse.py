@@ -306,7 +306,7 @@ def test_the_map_has_the_best_of_each_place(world: World, done: str) -> None:
         best.setdefault((candidate["lon"], candidate["lat"]), candidate["probability"])
     for feature in features:
         place = tuple(feature["geometry"]["coordinates"])
-        assert feature["properties"]["probability"] == best.get(place, 0.0)  # type: ignore[call-overload]
+        assert feature["properties"]["probability"] == best.get(place, 0.0)
 
 
 def test_launch_times_are_ranked_by_their_best(world: World) -> None:
