@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import cycles
+from bench import cycles, reverse_jobs
 from bench.flights import START, elevation
 from bench.table import Row
 from habsim.classes import Balloon, Launches, Simulator, on_the_ground
@@ -89,6 +89,7 @@ def rows(data_dir: Path) -> Iterator[Row]:
             how = f"refined, {result.flights:,} of {result.asked:,} flights" if refine else f"{result.asked:,} flights"
             yield Row(f"{wanted.what}: {how}", f"{result.seconds:.2f} s, {result.megabytes:.0f} MB", wanted.asked)
         yield Row(f"{wanted.what}: hits, of which refined finds", f"{found[False].hits:,}, {found[True].hits:,}")
+    yield from reverse_jobs.rows(bucket.root, data_dir / "elevation.npz")
 
 
 def _measure(wanted: Search, refine: bool, paths: list[Path], data_dir: Path) -> Measured:

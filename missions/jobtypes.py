@@ -22,6 +22,8 @@ from missions.plans import Result, cycle_of, with_cycle
 from missions.reversejob import Reverse
 from simulate import EnsembleRequest, FlightRequest, Orchestrator
 
+__all__ = ["JOB_TYPES", "JobType", "Result", "cycle_of", "job_type", "with_cycle"]
+
 
 class JobType(Protocol):
     """A type of job. Instances hold nothing, and can be pickled, as can the specs: they go to other machines.

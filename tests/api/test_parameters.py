@@ -35,7 +35,7 @@ GOOD: dict[str, dict[str, str]] = {
     "/sim/progress-stream": {"request_id": "known"},
     TAWHIRI_PATH: tawhiri(),
 }
-PLATFORM = ("/api/v1/auth/", "/api/v1/simulations/", "/api/v1/history/")
+PLATFORM = ("/api/v1/auth/", "/api/v1/simulations/", "/api/v1/reverse/", "/api/v1/history/")
 NOT_NUMBERS = [
     "", " ", "x", "nan", "NaN", "-nan", "inf", "Inf", "-Inf", "+inf", "Infinity", "-infinity", "true", "None", "null",
     "1_0", " 1", "1 ", "1\n", "\t1", "1\x00", "\x00", "--1", "+-1", "1e", "e1", ".", "-", "1.2.3", "1,5", "0x10",

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 
 from habsim import kernels
 from habsim.atmosphere import EARTH_RADIUS
-from habsim.classes import Approaches, ElevationFile, Launches, Simulator, WindField, Zone, air
+from habsim.balloons import launch as gas_launch
+from habsim.classes import Approaches, Balloon, ElevationFile, Launches, Location, Simulator, WindField, Zone, air
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.profiles import PROFILES
+from habsim.sizing import Wish, filled
 from tests.habsim.test_truth import rotation
 from tests.worlds import START, Floats, demo, distance, launches, sample, uniform
 
@@ -107,6 +110,25 @@ def test_closest_point_of_a_circle() -> None:
     assert float_by(turning, coasting(20.0, 10.0, hours=24.0), Zone(40.0, 70.0))[DISTANCE] == pytest.approx(
         axis, abs=300.0
     )
+
+
+def test_a_gas_balloon_is_met_at_its_altitudes_and_not_above_its_burst() -> None:
+    """Still air: over the zone all the way, from the ground to burst and back; asked for more it is never there."""
+    spec = filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, Wish(ascent_rate=5.0))
+    launch = gas_launch(START, Location(10.0, 20.0, 0.0), spec, Balloon(5.0, 6.0, 30000.0))
+    top = float(launch.table[0, kernels.EQUILIBRIUM_ALTITUDE])
+    still = simulator(sample(uniform(0.0, 0.0)))
+
+    def met(lowest: float, highest: float) -> Floats:
+        zone = Zone(10.1, 20.0, lowest, highest)
+        found: Floats = still.approach(launch, PROFILES["physical"], zone).closest[0]
+        return found
+
+    assert met(top - 50.0, math.inf)[DISTANCE] == pytest.approx(0.1 * DEGREE, abs=1.0)
+    assert top - 50.0 <= met(top - 50.0, math.inf)[ALT] <= top
+    assert met(12000.0, 12001.0)[ALT] == pytest.approx(12000.5, abs=1.0)
+    assert np.isinf(met(top + 50.0, math.inf)[DISTANCE])
+    assert np.isinf(met(-900.0, -500.0)[DISTANCE])
 
 
 # --- Altitudes and times that count

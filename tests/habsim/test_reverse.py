@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from habsim.atmosphere import EARTH_RADIUS
 from habsim.classes import Balloon, ElevationFile, Simulator
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import BadRequestError, StoppedError
 from habsim.profiles import PROFILES
 from habsim.reverse import (
@@ -37,8 +38,10 @@ from habsim.reverse import (
     refinement,
     score,
     search,
+    table,
 )
 from habsim.reverse import plan as plans
+from habsim.sizing import Wish, filled, performance
 from tests.worlds import START, Flow, demo, distance, sample, uniform
 
 HOUR, DAY = 3600.0, 86400.0
@@ -455,6 +458,77 @@ def test_map_layer_of_one_launch_time_is_of_that_time() -> None:
         assert best == found.launch_times()[index].best.probability
     with pytest.raises(ValueError, match="not one of the 8 launch times"):
         found.map_layer(START + 1.0)
+
+
+def test_the_table_has_the_best_of_all_of_each_time_and_of_each_place() -> None:
+    found = search(SMALL, WINDS)
+    times, places = found.cells.shape[1:]
+    kept = table(found, ranked=30, timed=25 * times)
+    columns = kept.columns
+    assert kept.ranked == 30
+    rows = list(zip(columns["time"].tolist(), columns["place"].tolist(), columns["configuration"], strict=True))
+    assert len(set(rows)) == len(rows) < found.cells.size
+    names = ("time", "latitude", "longitude", "probability", "score", "distance", "hit_time", "hit_longitude")
+    for row, best in enumerate(found.ranked(30)):
+        for name in names:
+            assert columns[name][row] == pytest.approx(getattr(best, name), abs=0.51), name
+    for index, time in enumerate(SMALL.mission.window.times):
+        scores = np.sort(np.nan_to_num(found.score[:, index].ravel()))[::-1][:25]
+        of_time = columns["score"][columns["time"] == time][:25]
+        np.testing.assert_allclose(of_time, scores[: len(of_time)], atol=1e-6)
+        assert len(of_time) == 25
+    highest = np.nanmax(found.score, axis=(0, 1))
+    for place in range(places):
+        assert columns["score"][columns["place"] == place].max() == pytest.approx(highest[place], abs=1e-6)
+
+
+def test_the_table_of_a_refined_search_says_what_is_not_known() -> None:
+    area = SearchArea(0.0, 0.0, 300_000.0, 10_000.0)
+    found = search(dataclasses.replace(SMALL, area=area, refine=True), WINDS)
+    columns = table(found).columns
+    told = columns["member"] < 0
+    assert told.any()
+    assert not told.all()
+    for name in ("distance", "hit_time", "hit_latitude", "hit_longitude", "hit_altitude"):
+        assert np.isnan(columns[name][told]).all()
+        assert np.isfinite(columns[name][~told]).all()
+    assert (columns["probability"][told] == 0.0).all()
+    assert set(columns["place"].tolist()) == set(range(area.count))
+
+
+# --- Gas balloons
+
+
+def gas_balloon() -> Configuration:
+    spec = filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, Wish(ascent_rate=5.0))
+    return Configuration("gas", Balloon(1.0, 6.0, 49_000.0), PROFILES["physical"], spec)
+
+
+def test_a_gas_balloon_is_flown_by_its_climb() -> None:
+    """Its flight lasts as long as the climb of its sizing and the fall from there."""
+    gas = gas_balloon()
+    assert gas.spec is not None
+    does = performance(gas.spec)
+    assert gas.top == pytest.approx(does.top, abs=1.0)
+    one = SearchArea(0.0, 0.0, 0.0, 1000.0)
+    found = search(plan(Target(0.0, 0.0, 900_000.0), area=one, configurations=(gas,)), members(uniform(20.0, 0.0)))
+    best = found.ranked()[0]
+    from_top = PROFILES["standard"]
+    straight = Configuration("steady", Balloon(does.top / does.seconds, 6.0, does.top), from_top)
+    other = search(plan(Target(0.0, 0.0, 9e5), area=one, configurations=(straight,)), members(uniform(20.0, 0.0)))
+    assert best.hit_time - best.time == pytest.approx(other.ranked()[0].hit_time - best.time, abs=5.0)
+    assert best.hit_longitude == pytest.approx(other.ranked()[0].hit_longitude, abs=0.02)
+    assert gas.seconds > does.seconds
+
+
+def test_a_gas_balloon_cannot_start_above_its_burst() -> None:
+    small = filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, Wish(burst_altitude=9000.0))
+    low = Configuration("low", Balloon(1.0, 6.0, 49_000.0), PROFILES["physical"], small)
+    mountain = Simulator(sample(uniform(20.0, 0.0)), ElevationFile.flat(9100))
+    found = search(plan(Target(0.0, 0.0, 9e5), configurations=(low,)), {0: mountain})
+    assert [(x.flights, x.reason) for x in found.lost] == [
+        (4 * AREA.count, "would start on ground above the altitude of their burst or float")
+    ]
 
 
 # --- Refinement
