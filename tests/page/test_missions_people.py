@@ -21,7 +21,8 @@ def test_no_view_shuts_anybody_out(visit: Open, office: Service, screen: Screen,
     page = desk.page
     wrong = desk.wrong("sign-in")
     page.get_by_role("button", name="Register").click()
-    desk.fill(Username="x", **{"Password": "short"})
+    short = "short"
+    desk.fill(Username="x", Password=short)
     page.get_by_role("button", name="Register", exact=True).click()
     expect(page.get_by_text("At least 8 characters")).to_be_visible()
     wrong += desk.wrong("register-refused")
