@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from api.reverse_bodies import SearchBody
 from app import create_app
 from settings import Settings
 from store.manifest import cycle_at, cycle_start
@@ -67,6 +69,18 @@ def test_a_request_of_the_readme_is_answered(client: FlaskClient, url: str) -> N
     assert response.status_code == (400 if "coeff=9" in url else 200), response.text
     if "coeff=9" in url:
         assert response.text in README
+
+
+def test_the_search_of_the_readme_is_understood() -> None:
+    """Both missions, with the shell's times filled in."""
+    text = re.search(r"cat > search\.json <<END\n(.*?)\n +END\n", README, re.DOTALL)
+    assert text is not None
+    search = json.loads(text[1].replace("$FROM", "2026-11-22T00:00:00Z").replace("$TO", "2026-11-24T00:00:00Z"))
+    assert SearchBody.model_validate(search).config()["balloons"]
+    other = re.search(r'    ("mission": "target_window",\n.*?})\n', README, re.DOTALL)
+    assert other is not None
+    kept = {name: search[name] for name in ("target", "area", "balloons")}
+    assert SearchBody.model_validate({**kept, **json.loads(f"{{{other[1]}}}")}).config()["arrival"]["days"] == 1.0
 
 
 @pytest.mark.parametrize(
