@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from flask.testing import FlaskClient
 
+from api.reverse_bodies import SearchBody
 from app import create_app
 from settings import Settings
 from store.manifest import cycle_at, cycle_start
@@ -84,6 +85,18 @@ def test_a_body_of_the_readme_gets_its_answer(client: FlaskClient, url: str, bod
 
 def test_balloons_are_sized_in_the_readme() -> None:
     assert [json.loads(body).get("envelope") for _, body, _ in POSTS] == ["kaymont-1200", None]
+
+
+def test_the_search_of_the_readme_is_understood() -> None:
+    """Both missions, with the shell's times filled in."""
+    text = re.search(r"cat > search\.json <<END\n(.*?)\n +END\n", README, re.DOTALL)
+    assert text is not None
+    search = json.loads(text[1].replace("$FROM", "2026-11-22T00:00:00Z").replace("$TO", "2026-11-24T00:00:00Z"))
+    assert SearchBody.model_validate(search).config()["balloons"]
+    other = re.search(r'    ("mission": "target_window",\n.*?})\n', README, re.DOTALL)
+    assert other is not None
+    kept = {name: search[name] for name in ("target", "area", "balloons")}
+    assert SearchBody.model_validate({**kept, **json.loads(f"{{{other[1]}}}")}).config()["arrival"]["days"] == 1.0
 
 
 @pytest.mark.parametrize(
