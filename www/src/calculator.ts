@@ -264,7 +264,7 @@ function sizedOf(specs: Specs): Sized {
 function summary(specs: Specs, units: Units): HTMLElement {
   const bursts = specs.burst_altitude !== null;
   const lift = (newtons: number) =>
-    `${Number(newtons.toPrecision(3))} N, as ${formatAmount(newtons / GRAVITY, "mass", units)}`;
+    `${Number(newtons.toPrecision(3))} N (${formatAmount(newtons / GRAVITY, "mass", units)})`;
   const { cylinders } = specs;
   const diameter = toShown(specs.launch_diameter, "altitude", units);
   return h(
@@ -274,7 +274,7 @@ function summary(specs: Specs, units: Units): HTMLElement {
       "div",
       { class: "figures" },
       figure(bursts ? "Bursts at" : "Floats at", formatAltitude(specs.burst_altitude ?? specs.float_altitude!, units)),
-      figure("Climbs at, in the mean", formatSpeed(specs.mean_ascent_rate, units, "verticalSpeed")),
+      figure("Mean ascent", formatSpeed(specs.mean_ascent_rate, units, "verticalSpeed")),
       figure(bursts ? "Bursts after" : "Floats after", formatDuration(specs.ascent_seconds)),
       figure("Gas", formatAmount(specs.volume, "volume", units)),
     ),

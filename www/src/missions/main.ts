@@ -1,5 +1,7 @@
 // The missions page: which view the address asks for, and who may see it.
 
+// Before our own, which changes some of it.
+import "leaflet/dist/leaflet.css";
 import "../style.css";
 import "./missions.css";
 import { announce, byId, h, toast } from "../dom";
@@ -39,8 +41,8 @@ const ROUTES: Record<string, Route> = {
     for: "users",
   },
   reverse: {
-    title: "Plan backwards",
-    tab: "Plan backwards",
+    title: "Reverse planning",
+    tab: "Reverse",
     view: later(async () => (await import("./reverse")).reverseView),
     for: "users",
   },

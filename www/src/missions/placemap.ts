@@ -1,6 +1,5 @@
 // A small map on which places are chosen and searches are drawn.
 
-import "leaflet/dist/leaflet.css";
 import L from "leaflet";
 import { BaseMaps } from "../basemap";
 import { h, iconButton, toast } from "../dom";

@@ -36,7 +36,7 @@ const DAY = 24 * HOUR;
 const ASK_AFTER_MS = 400;
 
 export const reverseView: View = async (root, app, signal) => {
-  root.append(heading("Plan backwards"));
+  root.append(heading("Reverse planning"));
   const waiting = h("p", { class: "quiet" }, "Asking which winds there are");
   root.append(waiting);
   const covers = await coverOf(signal);
