@@ -13,6 +13,7 @@ from habsim.errors import NotFoundError, UnavailableError
 from missions.results import INLINE_BYTES, Results
 from tests import s3_servers
 from tests.faults import fill, small_disk
+from tests.proxy import HOST
 from tests.worlds import make_settings
 
 LARGE = os.urandom(INLINE_BYTES + 1)
@@ -57,7 +58,7 @@ def test_large_ones_go_to_the_bucket_on_s3(tmp_path: Path) -> None:
     settings = make_settings(
         tmp_path,
         s3_bucket_name=store.new_bucket(),
-        s3_endpoint_url=f"http://{s3_servers.HOST}:{store.port}",
+        s3_endpoint_url=f"http://{HOST}:{store.port}",
         aws_access_key_id=s3_servers.KEY,
         aws_secret_access_key=s3_servers.SECRET,
     )
