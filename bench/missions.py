@@ -156,12 +156,15 @@ def drained(folder: Path, winds: Winds, drain: Drain, launch: dict[str, Any] | N
             if now - began > _LIMIT_SECONDS:
                 break
             if drain.kill_every_seconds is not None and now - last_kill >= drain.kill_every_seconds:
-                last_kill = now
-                victim = kills % drain.workers
-                workers[victim].kill()
-                workers[victim].wait()
-                workers[victim] = _worker(folder, winds)
-                kills += 1
+                # One that works: on a busy machine a new one takes longer than a second to begin.
+                victims = [worker for worker in workers if _is_up(folder, worker)]
+                if victims:
+                    last_kill = now
+                    victims[0].kill()
+                    victims[0].wait()
+                    workers.remove(victims[0])
+                    workers.append(_worker(folder, winds))
+                    kills += 1
             time.sleep(0.05)
         seconds = time.monotonic() - began
     finally:
@@ -183,6 +186,11 @@ def _worker(folder: Path, winds: Winds) -> subprocess.Popen[bytes]:
     }
     with (folder / "worker.log").open("ab") as log:
         return subprocess.Popen([sys.executable, "worker.py"], cwd=ROOT, env=environment, stdout=log, stderr=log)
+
+
+def _is_up(folder: Path, worker: subprocess.Popen[bytes]) -> bool:
+    log = (folder / "worker.log").read_text()
+    return f"-{worker.pid}-" in log and worker.poll() is None
 
 
 class _Client:

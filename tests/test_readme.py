@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,6 +98,46 @@ def test_the_search_of_the_readme_is_understood() -> None:
     assert other is not None
     kept = {name: search[name] for name in ("target", "area", "balloons")}
     assert SearchBody.model_validate({**kept, **json.loads(f"{{{other[1]}}}")}).config()["arrival"]["days"] == 1.0
+
+
+def accounts_commands() -> list[list[str]]:
+    """The words of each curl of "Work together"; one command may take several lines."""
+    section = README.partition("## Work together")[2].partition("\n## ")[0]
+    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
+    found = []
+    for number, line in enumerate(lines):
+        if line.startswith("curl"):
+            text = line
+            for following in lines[number + 1 :]:
+                if text.count("'") % 2 == 0:
+                    break
+                text += "\n" + following
+            text = re.sub("'\\$T'", f"{START + 21600:.0f}", text)
+            found.append(shlex.split(text))
+    return found
+
+
+def test_the_course_of_an_account_is_as_shown(client: FlaskClient) -> None:
+    """Register, sign in, submit, look, read: only the ids and the token differ."""
+    shown, token = "", ""
+    for words in accounts_commands():
+        path = next(word for word in words if word.startswith("$API")).replace("$API", "/api/v1")
+        shown_id = re.search(r"simulations/([0-9a-f-]{36})", path)
+        if shown_id is not None:
+            path = path.replace(shown_id[1], shown)
+        headers = {"Authorization": f"Bearer {token}"} if "$TOKEN" in words else {}
+        if "-d" in words:
+            body = json.loads(words[words.index("-d") + 1])
+            response = client.post(path, json=body, headers=headers)
+        else:
+            response = client.get(path, headers=headers)
+        # No worker runs here, so the result is not there yet.
+        assert response.status_code in ({409} if path.endswith("/results") else {200, 201, 202}), response.text
+        answer = response.json
+        assert answer is not None
+        token = answer.get("token", token)
+        shown = answer.get("id", shown)
+    assert len(accounts_commands()) == 5
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from missions import migrating
 from missions.accounts import Page
 from missions.backup import back_up
 from missions.database import Database
-from missions.models import Base
+from missions.models import NEWEST_MIGRATION, Base
 from missions.opening import open_missions
 from missions.simulations import Filter, NewSimulation
 from settings import Settings
@@ -45,7 +45,7 @@ class DatabaseContract(Contract):
             connection = session.connection()
             context = MigrationContext.configure(connection)
             assert compare_metadata(context, Base.metadata) == []
-            assert migrating.current(connection) == "0001"
+            assert migrating.current(connection) == NEWEST_MIGRATION
 
     def test_many_begin_at_once_and_one_migrates(self, settings: Settings) -> None:
         databases = [Database(settings) for _ in range(5)]

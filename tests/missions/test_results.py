@@ -13,7 +13,7 @@ from habsim.errors import NotFoundError, UnavailableError
 from missions.results import INLINE_BYTES, Results
 from tests import s3_servers
 from tests.faults import fill, small_disk
-from tests.serving import HOST
+from tests.proxy import HOST
 from tests.worlds import make_settings
 
 LARGE = os.urandom(INLINE_BYTES + 1)
