@@ -297,16 +297,22 @@ def test_results_of_one_launch_time(world: World, done: str) -> None:
     assert told.startswith("time is 2026-11-19T07:00:00Z, which is none of the launch times")
 
 
-def test_the_map_has_the_best_of_each_place(world: World, done: str) -> None:
-    found = world.ok("user", "GET", f"/reverse/plan/{done}/results?limit=1000")
+def test_the_map_has_the_best_of_each_place(world: World) -> None:
+    """Two balloons that are carried 16 and 33 km: from most places one of them is better."""
+    low = {**UP_AND_DOWN, "name": "10 km", "equil": 10000}
+    found = world.found({**SEARCH, "balloons": [UP_AND_DOWN, low]}, "?limit=1000")
     features = found["map"]["features"]
     assert len(features) == found["places"] == 113
-    best: dict[tuple[float, float], float] = {}
+    best: dict[tuple[float, float], dict[str, Any]] = {}
     for candidate in found["candidates"]:
-        best.setdefault((candidate["lon"], candidate["lat"]), candidate["probability"])
+        best.setdefault((candidate["lon"], candidate["lat"]), candidate)
+    assert len(best) > 50
+    assert {candidate["configuration"] for candidate in best.values()} == {"20 km", "10 km"}
     for feature in features:
-        place = tuple(feature["geometry"]["coordinates"])
-        assert feature["properties"]["probability"] == best.get(place, 0.0)
+        lon, lat = feature["geometry"]["coordinates"]
+        expected = best.get((lon, lat), {"probability": 0.0, "score": 0.0})
+        for name in expected.keys() & feature["properties"].keys():
+            assert feature["properties"][name] == expected[name], name
 
 
 def test_launch_times_are_ranked_by_their_best(world: World) -> None:
