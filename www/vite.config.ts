@@ -58,7 +58,7 @@ export default defineConfig({
           groups: [
             {
               name: "kit",
-              test: /\/src\/(api|checks|coordinates|dom|geo|plan|plantext|share|state|stored|theme|units)\.ts$/,
+              test: /preload-helper|\/src\/(api|checks|coordinates|dom|geo|plan|plantext|share|state|stored|theme|units)\.ts$/,
             },
             {
               name: "map",
