@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import statistics
 import tempfile
@@ -60,7 +61,9 @@ def rows(data_dir: Path) -> Iterator[Row]:
 
 
 def _compressed_bytes() -> int:
-    return sum(path.stat().st_size for kind in ("js", "css") for path in (_DIST / "assets").glob(f"*.{kind}.gz"))
+    """What the map page asks for when it is opened; other pages and what a button brings do not count."""
+    names = re.findall(r'(?:src|href)="/page/(assets/[^"]+\.(?:js|css))"', (_DIST / "index.html").read_text("utf-8"))
+    return sum((_DIST / f"{name}.gz").stat().st_size for name in names)
 
 
 def _of_page(browser: Browser, address: str) -> Iterator[Row]:

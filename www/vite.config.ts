@@ -52,6 +52,21 @@ export default defineConfig({
     rolldownOptions: {
       input: { index: "index.html", missions: "missions.html" },
       checks: { bundlerTimings: false },
+      output: {
+        codeSplitting: {
+          // What both pages share, with the map and without it: many small files compress worse than two.
+          groups: [
+            {
+              name: "kit",
+              test: /preload-helper|\/src\/(api|checks|coordinates|dom|geo|plan|plantext|share|state|stored|theme|units)\.ts$/,
+            },
+            {
+              name: "map",
+              test: /\/(leaflet|topojson-client)\/.*\.js$|\/src\/(basemap|colours|export|form|graticule|pin)\.ts$/,
+            },
+          ],
+        },
+      },
     },
   },
   plugins: [preloadedMap(), compressed()],

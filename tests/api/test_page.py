@@ -14,6 +14,7 @@ from tests.worlds import CYCLE, make_bucket, make_settings
 
 SCRIPT = b"console.log('a page');\n" * 50
 PAGE = b"<!doctype html><title>HABSIM</title>"
+MISSIONS = b"<!doctype html><title>Missions</title>"
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_bucket(folder / "bucket", members=1)
     (folder / "dist" / "assets").mkdir(parents=True)
     (folder / "secret").write_text("not for anybody")
-    for name, body in (("index.html", PAGE), ("assets/index-1a2b.js", SCRIPT)):
+    for name, body in (("index.html", PAGE), ("missions.html", MISSIONS), ("assets/index-1a2b.js", SCRIPT)):
         path = folder / "dist" / name
         path.write_bytes(body)
         # What a build leaves there is given as it is: these need not be of the format.
@@ -43,12 +44,15 @@ def asked(client: FlaskClient, path: str, encodings: str = "") -> Response:
     return response
 
 
-def test_the_page_is_at_the_root_and_is_asked_for_anew_each_time(client: FlaskClient) -> None:
-    response = asked(client, "/")
-    assert response.data == PAGE
+@pytest.mark.parametrize(("path", "page"), [("/", PAGE), ("/missions", MISSIONS)])
+def test_each_page_is_at_its_address_and_is_asked_for_anew_each_time(
+    client: FlaskClient, path: str, page: bytes
+) -> None:
+    response = asked(client, path)
+    assert response.data == page
     assert response.headers["Content-Type"] == "text/html; charset=utf-8"
     assert response.headers["Cache-Control"] == "no-cache"
-    with client.get("/", headers={"If-None-Match": response.headers["ETag"]}) as again:
+    with client.get(path, headers={"If-None-Match": response.headers["ETag"]}) as again:
         assert (again.status_code, again.data) == (304, b"")
 
 

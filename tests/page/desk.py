@@ -9,6 +9,7 @@ from playwright.sync_api import Locator, expect
 from tests.page.visit import Visit
 
 PASSWORD = "a long password"
+SHORT_PASSWORD, WRONG_PASSWORD = "short", "not the password"
 _NUMBERS = itertools.count(1)
 
 

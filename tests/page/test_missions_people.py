@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import ADMIN, ADMIN_PASSWORD, Open
-from tests.page.desk import Desk
+from tests.page.desk import SHORT_PASSWORD, Desk
 from tests.page.visit import DESKTOP, PHONE, Screen, Service, Theme
 
 SMALL = Screen("small", 360, 740, touch=True)
@@ -21,8 +21,7 @@ def test_no_view_shuts_anybody_out(visit: Open, office: Service, screen: Screen,
     page = desk.page
     wrong = desk.wrong("sign-in")
     page.get_by_role("button", name="Register").click()
-    short = "short"
-    desk.fill(Username="x", Password=short)
+    desk.fill(Username="x", Password=SHORT_PASSWORD)
     page.get_by_role("button", name="Register", exact=True).click()
     expect(page.get_by_text("At least 8 characters")).to_be_visible()
     wrong += desk.wrong("register-refused")

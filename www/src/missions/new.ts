@@ -85,7 +85,8 @@ export const newView: View = async (root, app, signal) => {
           shared: shared.input.checked,
         });
         toast("It is submitted");
-        app.go(`/simulations/${one.id}`);
+        // Who has gone elsewhere meanwhile stays there.
+        if (!signal.aborted) app.go(`/simulations/${one.id}`);
       } catch (error) {
         if (error instanceof ApiError) planForm.refuse(bare(error.parameters));
         throw error;

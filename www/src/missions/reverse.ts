@@ -110,7 +110,7 @@ export const reverseView: View = async (root, app, signal) => {
         const { id } = await app.session.ask<Submitted>("POST", "reverse/plan", body);
         store("search", bodyOf(draft));
         toast("The search is submitted");
-        app.go(`/simulations/${id}`);
+        if (!signal.aborted) app.go(`/simulations/${id}`);
       } catch (error) {
         refuse(error, { ...form.named, name, description });
         throw error;

@@ -1,0 +1,133 @@
+"""Accounts in the browser: what is refused is said where it happens; who leaves is out."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.page.conftest import Open
+from tests.page.desk import PASSWORD, SHORT_PASSWORD, WRONG_PASSWORD, Desk
+from tests.page.visit import Service
+
+
+def test_a_new_user_registers_leaves_and_comes_back(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.page
+    expect(page.get_by_text("No simulations here yet")).to_be_visible()
+    desk.go("/account")
+    desk.press("Sign out")
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+    expect(page.locator("#who")).to_be_hidden()
+    # The page that was asked for is the one that follows.
+    desk.sign_in(desk.username)
+    expect(page.get_by_role("heading", name="Your account")).to_be_visible()
+    page.reload()
+    expect(page.locator("#who")).to_have_text(desk.username)
+
+
+def test_what_is_wrong_with_a_registration_is_said_at_its_field(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    other = Desk(one).register("taken")
+    other.go("/account").press("Sign out")
+    page = other.page
+    page.get_by_role("button", name="Register").click()
+    other.fill(Username="a b", Email="nobody", Password=SHORT_PASSWORD)
+    other.page.get_by_role("button", name="Register", exact=True).click()
+    expect(page.locator("#username-note")).to_contain_text("At least 2 letters")
+    expect(page.locator("#email-note")).to_contain_text("name@example.org")
+    expect(page.locator("#password-note")).to_have_text("At least 8 characters")
+    expect(page.get_by_label("Username", exact=True)).to_be_focused()
+    one.expect_fault("status of 409")
+    other.fill(Username=other.username, Email="new@example.org", Password=PASSWORD)
+    other.page.get_by_role("button", name="Register", exact=True).click()
+    expect(page.get_by_role("alert").filter(has_text="taken")).to_be_visible()
+
+
+def test_too_many_wrong_passwords_have_to_wait_and_are_told_how_long(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 401")
+    one.expect_fault("status of 429")
+    desk = Desk(one).register("forgetful")
+    desk.go("/account").press("Sign out")
+    page = desk.page
+    button = page.locator("form button")
+    waits = page.get_by_text("Too many failed attempts; try again in")
+    wrong = page.get_by_text("Wrong username or password")
+    for _ in range(12):
+        desk.fill(Username=desk.username, Password=WRONG_PASSWORD)
+        button.click()
+        expect(wrong.or_(waits)).to_be_visible()
+        if waits.is_visible():
+            break
+        expect(button).to_be_enabled()
+    expect(waits).to_be_visible()
+    expect(button).to_be_disabled()
+    expect(button).to_contain_text("Sign in in")
+    # Once the time is over, the right password does.
+    expect(button).to_be_enabled()
+    desk.sign_in(desk.username)
+    expect(page.locator("#who")).to_have_text(desk.username)
+
+
+def test_a_new_password_needs_the_old_one(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 403")
+    desk = Desk(one).register()
+    page = desk.go("/account").page
+    card = page.locator("section").filter(has=page.get_by_role("heading", name="Password"))
+    card.get_by_label("Current password").fill("wrong")
+    card.get_by_label("New password").fill("another password")
+    card.get_by_role("button").click()
+    expect(card.get_by_role("alert")).to_contain_text("not the password")
+    card.get_by_label("Current password").fill(PASSWORD)
+    card.get_by_role("button").click()
+    expect(page.get_by_text("The password is changed")).to_be_visible()
+    # Who changed it is still signed in, and can still change things: the proof of the page is new too.
+    desk.press("Sign out")
+    desk.sign_in(desk.username, "another password")
+    expect(page.locator("#who")).to_have_text(desk.username)
+
+
+def test_a_session_that_ends_asks_to_sign_in_and_goes_on_where_it_was(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 401")
+    desk = Desk(one).register()
+    page = desk.go("/history").page
+    expect(page.get_by_text("Storage")).to_be_visible()
+    one.context.clear_cookies()
+    page.get_by_label("Type", exact=True).select_option("ensemble")
+    expect(page.get_by_text("You are signed out; sign in to go on.")).to_be_visible()
+    desk.sign_in(desk.username)
+    expect(page.get_by_role("heading", name="History")).to_be_visible()
+    assert page.url.endswith("#/history")
+
+
+def test_a_second_tab_does_not_break_the_first(visit: Open, office: Service) -> None:
+    """Both have one cookie: the second signs in anew, and the proof that the first holds is of the old one."""
+    one = visit(at=office)
+    # The first change is refused, and sent again with the new proof.
+    one.expect_fault("status of 403")
+    desk = Desk(one).register()
+    second = one.context.new_page()
+    second.goto(f"{one.address}/missions#/account")
+    second.get_by_role("button", name="Sign out").click()
+    second.get_by_label("Username").fill(desk.username)
+    second.get_by_label("Password").fill(PASSWORD)
+    second.get_by_role("button", name="Sign in", exact=True).click()
+    expect(second.locator("#who")).to_have_text(desk.username)
+    page = desk.page
+    page.evaluate("location.hash = '/account'")
+    card = page.locator("section").filter(has=page.get_by_role("heading", name="Name", exact=True))
+    card.get_by_label("Name", exact=True).fill("Second Tab")
+    card.get_by_role("button").click()
+    expect(page.get_by_text("The name is saved")).to_be_visible()
+
+
+def test_behind_the_password_of_the_service_the_page_is_behind_it_too(visit: Open, locked: Service) -> None:
+    one = visit(at=locked)
+    one.page.goto(f"{locked.address}/missions")
+    expect(one.page.get_by_role("heading", name="HABSIM")).to_be_visible()
+    assert "/login" in one.page.url
+    one.page.get_by_label("Password").fill("open sesame")
+    one.page.get_by_role("button", name="Sign in").click()
+    expect(one.page.get_by_label("Username")).to_be_visible()

@@ -1,0 +1,149 @@
+"""Planning backwards in the browser, and sizing a balloon."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import expect
+
+from tests.page.conftest import Open
+from tests.page.desk import Desk
+from tests.page.visit import Service
+
+
+def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    size = page.locator(".size")
+    expect(size).to_contain_text("317 places × 12 times × 1 balloon × 21 members")
+    page.get_by_label("Spacing", exact=True).fill("25")
+    expect(size).to_contain_text("49 places")
+    page.locator("label[for='hit-pass']").click()
+    desk.press("Add a balloon")
+    page.get_by_label("Burst altitude").last.fill("20000")
+    expect(size).to_contain_text("2 balloons")
+    page.get_by_label("Members", exact=True).fill("0-4")
+    expect(size).to_contain_text("5 members")
+    page.get_by_label("Name", exact=True).last.fill("To the valley")
+    desk.press("Search")
+    expect(page.get_by_role("heading", name="To the valley")).to_be_visible()
+    expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
+    about = page.locator(".about")
+    expect(about).to_contain_text("Launch 1 at")
+    before = one.page.locator(".place-map .launch-pin").bounding_box()
+    page.get_by_role("button", name="Show launch 40 on the map").click()
+    expect(about).to_contain_text("Launch 40 at")
+    assert one.page.locator(".place-map .launch-pin").bounding_box() != before
+    # One launch time.
+    bars = page.get_by_role("group", name="Probability of the best launch")
+    bars.get_by_role("button").nth(2).click()
+    expect(bars.get_by_role("button").nth(2)).to_have_attribute("aria-pressed", "true")
+    expect(page.get_by_role("button", name="All launch times")).to_be_visible()
+    desk.press("All launch times")
+    # Files.
+    id_ = page.url.rsplit("/", 1)[1]
+    answer = one.page.evaluate(
+        "async (id) => (await fetch(`/api/v1/reverse/plan/${id}/results?limit=1000`)).json()", id_
+    )
+    with page.expect_download() as started:
+        desk.press("GeoJSON")
+    features = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["features"]
+    assert len(features) == answer["total"]
+    best = answer["candidates"][0]
+    assert features[0]["geometry"]["coordinates"] == [best["lon"], best["lat"]]
+    assert features[0]["properties"]["probability"] == best["probability"]
+    with page.expect_download() as started:
+        desk.press("CSV")
+    rows = Path(started.value.path()).read_text(encoding="utf-8").splitlines()
+    assert len(rows) == answer["total"] + 1
+    # And to the map.
+    page.get_by_role("button", name="Show launch 1 on the map").click()
+    page.get_by_role("link", name="Fly it on the map").click()
+    one.has_result("Mean landing")
+    assert abs(one.launch_place()[0] - best["lat"]) < 1e-4
+
+
+def test_a_click_on_the_map_sets_the_target_or_the_launch_area(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    target, area = page.get_by_label("Coordinates"), page.get_by_label("Middle", exact=True)
+    start = target.input_value()
+    x, y = one.centre(".place-map .map")
+    one.press(x + 60, y)
+    expect(target).not_to_have_value(start)
+    expect(area).to_have_value(target.input_value())
+    page.locator("label[for='choosing-area']").click()
+    one.press(x - 60, y)
+    expect(area).not_to_have_value(target.input_value())
+    chosen = area.input_value()
+    # An area that was set stays where it is.
+    page.locator("label[for='choosing-target']").click()
+    one.press(x, y + 60)
+    expect(area).to_have_value(chosen)
+    # The keyboard chooses the middle of the map.
+    before = target.input_value()
+    page.locator(".place-map .map").focus()
+    page.keyboard.press("Enter")
+    expect(target).not_to_have_value(before)
+
+
+def test_a_search_that_is_too_large_is_refused_with_its_size_before_it_is_sent(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 400")
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    expect(page.locator(".size")).to_contain_text("flights")
+    page.get_by_label("Spacing", exact=True).fill("0.01")
+    problem = page.locator("#submit-problem")
+    expect(problem).to_contain_text("the limit is 10,000,000")
+    desk.press("Search")
+    expect(problem).to_contain_text("the limit is 10,000,000")
+    page.get_by_label("Spacing", exact=True).fill("far")
+    desk.press("Search")
+    expect(page.locator("#search-spacing-note")).to_have_text("Spacing needs a number")
+    expect(page.get_by_label("Spacing", exact=True)).to_be_focused()
+    page.get_by_label("Spacing", exact=True).fill("25")
+    page.locator("label[for='mission-target_window']").click()
+    page.get_by_label("In the zone at, UTC").fill("2030-01-01T00:00")
+    expect(problem).to_contain_text("outside cycle")
+
+
+def test_time_at_the_target(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    page.locator("label[for='mission-target_window']").click()
+    page.get_by_label("Spacing", exact=True).fill("25")
+    page.get_by_label("Days before it").fill("1")
+    page.get_by_label("Members", exact=True).fill("0")
+    expect(page.locator(".size")).to_contain_text("1 member")
+    desk.press("Search")
+    expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
+    # What was searched is there again.
+    desk.go("/reverse")
+    expect(page.get_by_label("Days before it")).to_have_value("1")
+    expect(page.get_by_label("Members", exact=True)).to_have_value("0")
+
+
+def test_a_balloon_is_sized_refused_with_numbers_and_flown(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 400")
+    desk = Desk(one).go("/balloon")
+    page = desk.page
+    fly = page.get_by_role("link", name="Fly this")
+    expect(page.get_by_text("Bursts at")).to_be_visible()
+    page.locator("label[for='wish-volume']").click()
+    page.get_by_label("Fill volume").fill("0.5")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Net lift -")
+    assert fly.get_attribute("href") is None
+    page.get_by_label("Fill volume").fill("4")
+    expect(page.locator(".calculator .problem")).to_be_empty()
+    expect(page.get_by_text("Bursts at")).to_be_visible()
+    burst = page.locator(".figure strong").first.inner_text().replace(",", "").removesuffix(" m")
+    fly.click()
+    one.has_result("Landing")
+    expect(page.locator("#burst")).to_have_value(burst)
