@@ -70,7 +70,7 @@ class Queue:
         return found
 
     def claim(self, lane: str) -> Job | None:
-        """The job of a lane that has waited longest and may start now, which is this worker's from now on; None where there is none."""
+        """The job of a lane that has waited longest, which is this worker's from now on; None where there is none."""
         candidate = _next_in(lane, Simulation.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
         claimed = (
             update(Simulation)
