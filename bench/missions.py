@@ -156,10 +156,10 @@ def drained(folder: Path, winds: Winds, drain: Drain, launch: dict[str, Any] | N
             if now - began > _LIMIT_SECONDS:
                 break
             if drain.kill_every_seconds is not None and now - last_kill >= drain.kill_every_seconds:
-                # One that works: on a busy machine a new one takes longer than a second to begin.
+                # One that has had its second: on a busy machine it takes longer than that to begin.
+                last_kill = now
                 victims = [worker for worker in workers if _is_up(folder, worker)]
                 if victims:
-                    last_kill = now
                     victims[0].kill()
                     victims[0].wait()
                     workers.remove(victims[0])

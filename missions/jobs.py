@@ -70,7 +70,7 @@ class Queue:
         return found
 
     def claim(self, lane: str) -> Job | None:
-        """The oldest job of a lane that may start now, which is this worker's from now on; None where there is none."""
+        """The job of a lane that has waited longest, which is this worker's from now on; None where there is none."""
         candidate = _next_in(lane, Simulation.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
         claimed = (
             update(Simulation)
@@ -208,7 +208,7 @@ class Queue:
     def release(self, job: Job) -> None:
         """This worker ends, and another may go on at once; the attempt does not count."""
         with self._database.writing() as session:
-            self._write(session, job, status=PENDING, attempts=Simulation.attempts - 1, ready=now_seconds(), **_FREE)
+            self._write(session, job, status=PENDING, attempts=Simulation.attempts - 1, **_FREE)
 
     def _end(self, session: Session, job: Job, **values: Any) -> None:
         self._write(session, job, completed=now_seconds(), **_FREE, **values)
@@ -258,7 +258,8 @@ def _next_in(lane: str, column: Any) -> Any:
     return (
         select(column)
         .where(Simulation.status == PENDING, Simulation.lane == lane, Simulation.ready <= now_seconds())
-        .order_by(Simulation.created)
+        # A job that killed its worker, or was tried in vain, waits behind those that were not.
+        .order_by(Simulation.ready)
     )
 
 

@@ -150,8 +150,8 @@ class Simulation(Base):
         # Also whose and how they are: members ask for those of others, which must not be looked up one by one.
         Index("ix_simulations_organization_id_created_id", "organization_id", "created", "id", "user_id", "status"),
         Index("ix_simulations_created_id", "created", "id"),
-        # The queue: who may start in a lane, the oldest first; and whose lease has run out.
-        Index("ix_simulations_status_lane_created", "status", "lane", "created"),
+        # The queue: who may start in a lane, who waits longest first; and whose lease has run out.
+        Index("ix_simulations_status_lane_ready", "status", "lane", "ready"),
     )
 
 

@@ -247,18 +247,6 @@ class Simulations:
             float(sum(row[4] for row in rows)),
         )
 
-    def ahead_of(self, simulation: Simulation) -> int | None:
-        """How many jobs of its lane start before it; None when it does not wait."""
-        if simulation.status != PENDING:
-            return None
-        with self._database.reading() as session:
-            query = select(func.count()).where(
-                Simulation.status == PENDING,
-                Simulation.lane == simulation.lane,
-                Simulation.created < simulation.created,
-            )
-            return session.execute(query).scalar_one()
-
 
 _NEWEST = (Simulation.created.desc(), Simulation.id.desc())
 

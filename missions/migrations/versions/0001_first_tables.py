@@ -112,7 +112,7 @@ def upgrade() -> None:
         ["organization_id", "created", "id", "user_id", "status"],
         unique=False,
     )
-    op.create_index("ix_simulations_status_lane_created", "simulations", ["status", "lane", "created"], unique=False)
+    op.create_index("ix_simulations_status_lane_ready", "simulations", ["status", "lane", "ready"], unique=False)
     op.create_index("ix_simulations_user_id_created_id", "simulations", ["user_id", "created", "id"], unique=False)
     op.create_index(
         "ix_simulations_user_id_status_created_id", "simulations", ["user_id", "status", "created", "id"], unique=False
@@ -134,7 +134,7 @@ def downgrade() -> None:
     op.drop_table("chunks")
     op.drop_index("ix_simulations_user_id_status_created_id", table_name="simulations")
     op.drop_index("ix_simulations_user_id_created_id", table_name="simulations")
-    op.drop_index("ix_simulations_status_lane_created", table_name="simulations")
+    op.drop_index("ix_simulations_status_lane_ready", table_name="simulations")
     op.drop_index("ix_simulations_organization_id_created_id", table_name="simulations")
     op.drop_index("ix_simulations_created_id", table_name="simulations")
     op.drop_table("simulations")
