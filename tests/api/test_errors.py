@@ -46,11 +46,11 @@ NEEDS_CYCLE = {
     TAWHIRI_PATH: url(TAWHIRI_PATH, tawhiri()),
 }
 NEEDS_NO_CYCLE = {
-    "/health", "/metrics", "/", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json", "/login", "/logout",
+    "/health", "/metrics", "/", "/missions", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json", "/login", "/logout",
     "/static/<path:filename>", "/sim/elev", "/sim/progress", "/sim/progress-stream", "/sim/cache-status",
     "/api/v1/balloon-specs",
 }  # fmt: skip
-PLATFORM = ("/api/v1/auth/", "/api/v1/simulations/", "/api/v1/history/")
+PLATFORM = ("/api/v1/auth/", "/api/v1/simulations/", "/api/v1/reverse/", "/api/v1/history/")
 
 
 def routes(app: Flask) -> list[Rule]:

@@ -407,9 +407,9 @@ class TestBadInput:
     def test_each_parameter_of_an_export_is_checked(self, world: World, query: str) -> None:
         self.refused(world, "user", "GET", f"{H}/export?{query}", None)
 
-    def test_a_type_that_cannot_be_computed(self, world: World) -> None:
+    def test_a_search_without_its_parts(self, world: World) -> None:
         said = self.refused(world, "user", "POST", f"{S}/submit", {"type": "reverse", "config": {}})
-        assert "reverse cannot be computed here" in said
+        assert "config.target is missing" in said
 
 
 class TestCookie:

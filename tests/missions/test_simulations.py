@@ -99,8 +99,10 @@ class SimulationsContract(Contract):
             submit(missions, ann, shared=True)
 
     def test_types_that_cannot_be_computed_are_refused(self, missions: Missions, ann: Viewer) -> None:
-        with pytest.raises(BadRequestError, match="type reverse cannot be computed here; take forward, ensemble"):
-            missions.simulations.submit(ann, NewSimulation("reverse", {}))
+        with pytest.raises(
+            BadRequestError, match="type weather cannot be computed here; take forward, ensemble, reverse"
+        ):
+            missions.simulations.submit(ann, NewSimulation("weather", {}))
 
     def test_the_seed_of_an_ensemble_is_fixed_when_it_is_submitted(self, missions: Missions, ann: Viewer) -> None:
         config = {**CONFIG, "num_perturbations": 2}
