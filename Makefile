@@ -43,7 +43,7 @@ setup-elevation: $(VENV)/service.stamp $(VENV)/elevation.stamp
 
 page: www/dist/index.html
 
-www/dist/index.html: www/package-lock.json www/vite.config.ts www/index.html $(filter-out www/src/schema.d.ts,$(wildcard www/src/*)) | $(PY)
+www/dist/index.html: www/package-lock.json www/vite.config.ts www/index.html www/missions.html $(filter-out www/src/schema.d.ts,$(wildcard www/src/* www/src/missions/*)) | $(PY)
 	@$(PY) -m scripts.build_page
 
 setup-dev: setup $(VENV)/dev.stamp

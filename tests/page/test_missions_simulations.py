@@ -112,6 +112,8 @@ def test_the_plan_of_the_map_is_saved_as_a_simulation(visit: Open, office: Servi
     one.fly("Mean landing")
     page.get_by_role("button", name="Save as simulation").click()
     page.get_by_role("dialog").get_by_label("Name").fill("From the map")
+    one.keep("save-dialog")
+    assert one.violations() == []
     page.get_by_role("dialog").get_by_role("button", name="Save").click()
     page.get_by_role("link", name="Watch it").click()
     expect(page.get_by_role("heading", name="From the map")).to_be_visible()

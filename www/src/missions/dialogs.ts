@@ -16,7 +16,7 @@ export function dialog(
   const button = h("button", { class: "primary" }, verb);
   const form = h(
     "form",
-    { class: "stack", novalidate: true },
+    { class: "ask", novalidate: true },
     h("h2", { id: "dialog-title" }, title),
     ...content,
     problem,

@@ -167,9 +167,19 @@ class FoundView {
       );
       return button;
     });
-    // One stop of the Tab key, walked with the arrows.
-    if (buttons[0]) buttons[0].tabIndex = 0;
     this.#bars.replaceChildren(...buttons);
+    // One stop of the Tab key, walked with the arrows; it is in sight where not all are.
+    const best =
+      buttons[
+        Math.max(
+          0,
+          times.findIndex(({ rank }) => rank === 1),
+        )
+      ];
+    if (best) {
+      best.tabIndex = 0;
+      this.#bars.scrollLeft = best.offsetLeft - this.#bars.offsetLeft - this.#bars.clientWidth / 2;
+    }
     this.#bars.addEventListener("keydown", (event) => {
       const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
       const at = buttons.indexOf(document.activeElement as HTMLButtonElement);
