@@ -46,8 +46,8 @@ NEEDS_CYCLE = {
     TAWHIRI_PATH: url(TAWHIRI_PATH, tawhiri()),
 }
 NEEDS_NO_CYCLE = {
-    "/health", "/metrics", "/", "/missions", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json", "/login",
-    "/logout",
+    "/health", "/metrics", "/", "/missions", "/page/<path:name>", "/docs", "/docs/<path:name>", "/openapi.json",
+    "/login", "/logout",
     "/static/<path:filename>", "/sim/elev", "/sim/progress", "/sim/progress-stream", "/sim/cache-status",
     "/api/v1/balloon-specs",
 }  # fmt: skip
