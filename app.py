@@ -70,6 +70,8 @@ def create_app(settings: Settings | None = None, page_folder: Path = _WWW / "dis
         SESSION_COOKIE_HTTPONLY=True,
         SESSION_COOKIE_SAMESITE="Lax",
         PERMANENT_SESSION_LIFETIME=timedelta(days=7),
+        # An answer that is under way at the logout would bring the session back.
+        SESSION_REFRESH_EACH_REQUEST=False,
         MAX_CONTENT_LENGTH=_MAX_BODY_BYTES,
         COMPRESS_MIMETYPES=["application/json", "application/geo+json", "text/html", "text/css", "text/csv",
                             "text/javascript", "image/svg+xml", "application/gpx+xml",

@@ -33,10 +33,7 @@ _COLUMNS = (
 # What a spreadsheet would take for a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
-
-@api.before_request
-def _check_who_asks() -> None:
-    signing.viewer()
+api.before_request(signing.require_account)
 
 
 class _Chosen(Query):

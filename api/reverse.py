@@ -26,10 +26,7 @@ from missions.simulations import NewSimulation
 TAG = Tag(name="Reverse planning", description="Launches that reach a zone")
 api = APIBlueprint("reverse", __name__, url_prefix="/api/v1/reverse", abp_tags=[TAG], abp_responses=errors.RESPONSES)
 
-
-@api.before_request
-def _check_who_asks() -> None:
-    signing.viewer()
+api.before_request(signing.require_account)
 
 
 class ResultsQuery(Query):

@@ -20,12 +20,12 @@ from api.errors import error_response
 from api.json import json_response
 from api.services import services
 from missions import lockout
+from missions.tokens import TOKEN_SECONDS
 from settings import Settings
 
 log = logging.getLogger(__name__)
 pages = Blueprint("session", __name__)
 
-TOKEN_SECONDS = 7 * 24 * 3600
 # Everything else needs the login. Probes carry no credentials; the login page needs its style.
 OPEN_ENDPOINTS = frozenset(
     {"session.login", "session.logout", "service.health", "service.ready", "static", "accounts.login"}

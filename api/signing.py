@@ -40,6 +40,11 @@ def viewer() -> Viewer:
     return found
 
 
+def require_account() -> None:
+    """For `before_request` of routes that are for accounts: who may not ask is not told what is wrong with the body."""
+    viewer()
+
+
 def administrator() -> Viewer:
     """An administrator who is signed in. Raises ForbiddenError for others."""
     found = viewer()

@@ -31,10 +31,7 @@ Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
 Kind = Literal["forward", "ensemble", "reverse"]
 _ONE = described("The simulation", json=mission_answers.Simulation)
 
-
-@api.before_request
-def _check_who_asks() -> None:
-    signing.viewer()
+api.before_request(signing.require_account)
 
 
 class SimulationsQuery(PageQuery):

@@ -15,8 +15,8 @@ from flask.testing import FlaskClient
 from itsdangerous import TimestampSigner, URLSafeTimedSerializer
 from werkzeug.test import TestResponse
 
-from api.session import TOKEN_SECONDS
 from app import create_app
+from missions.tokens import TOKEN_SECONDS
 from tests.asking import single, tawhiri, url
 from tests.worlds import make_bucket, make_settings
 
@@ -160,6 +160,13 @@ class TestSession:
         assert response.status_code == 302
         assert response.headers["Location"] == "/login"
         assert client.get("/sim/which").status_code == 401
+
+    def test_no_answer_that_was_under_way_at_the_logout_brings_it_back(self, app: Flask) -> None:
+        client = app.test_client()
+        sign_in(client)
+        response = client.get("/sim/which")
+        assert response.status_code == 200
+        assert "Set-Cookie" not in response.headers
 
     def test_it_ends_after_a_week(self, app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
         client = app.test_client()

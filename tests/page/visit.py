@@ -84,6 +84,9 @@ class Held:
             with contextlib.suppress(Exception):
                 route.continue_()
 
+# The width of the world at zoom 0.
+TILE_PX = 256
+
 
 class Visit:
     """One open page. At the end of a test it must have logged no error and asked no other host."""
@@ -197,8 +200,11 @@ class Visit:
         """How the map lies on the screen, from two pins (selector -> latitude, longitude)."""
         (a, place_a), (b, place_b) = ((self.centre(pin), place) for pin, place in marks.items())
         ends = [mercator(*place) for place in (place_a, place_b)]
-        scale = math.dist(a, b) / math.dist(*ends)
-        return Projection(a[0] - scale * ends[0][0], a[1] - scale * ends[0][1], scale)
+        # Pins stand on whole pixels, which is far from exact where they are close together; zooms come in halves.
+        zoom = round(2 * math.log2(math.dist(a, b) / math.dist(*ends) / TILE_PX)) / 2
+        width = TILE_PX * 2**zoom
+        x0, y0 = ((a[i] + b[i] - width * (ends[0][i] + ends[1][i])) / 2 for i in (0, 1))
+        return Projection(x0, y0, width)
 
     def painted(self) -> str:
         """What the layers of results have painted over the map, to compare."""
