@@ -2,8 +2,8 @@
 
 import "./calculator.css";
 import { ApiError, ask, send, UnreachableError } from "./api";
-import { definitions, h } from "./dom";
-import { ChoiceField, type Field, MeasureField, segments } from "./fields";
+import { definitions, h, segments } from "./dom";
+import { ChoiceField, type Field, MeasureField } from "./fields";
 import type { NumberField } from "./plan";
 import type { components } from "./schema";
 import { store, stored } from "./stored";

@@ -63,6 +63,12 @@ export function outOfLimits(field: NumberField, value: number, units: Units): st
   return null;
 }
 
+/** The limits of a field as they are shown: "0.1 to 20 m/s". */
+export function rangeText({ quantity, min, max }: NumberField, units: Units): string {
+  const show = (limit: number) => Number(inputText(limit, quantity, units)).toLocaleString("en");
+  return `${show(min)} to ${show(max)} ${unitName(quantity, units)}`.trimEnd();
+}
+
 /** The number (SI) of a field that a text means; null for nothing, NaN for what is no number. */
 export function readField(field: NumberField, text: string, units: Units): number | null {
   if (text.trim() === "") return null;

@@ -111,3 +111,20 @@ export function askName(question: string, suggestion: string): Promise<string | 
     });
   });
 }
+
+/** A choice of few, shown all at once. */
+export function segments<T extends string>(
+  name: string,
+  label: string,
+  options: Record<T, string>,
+  chosen: T,
+  onChoose: (value: T) => void,
+): HTMLElement {
+  const parts = (Object.entries(options) as [T, string][]).flatMap(([value, text]) => {
+    const id = `${name}-${value}`;
+    const input = h("input", { type: "radio", name, id, value, checked: value === chosen });
+    input.addEventListener("change", () => onChoose(value));
+    return [input, h("label", { for: id }, text)];
+  });
+  return h("div", { class: "segments", role: "radiogroup", "aria-label": label }, ...parts);
+}

@@ -44,7 +44,6 @@ interface Landing {
 }
 
 export class EnsembleResult implements Result {
-  readonly provenance: Spaceshot["provenance"];
   readonly flights: Flight[];
   readonly landings: Landing[];
   readonly mean: { lat: number; lon: number };
@@ -61,7 +60,6 @@ export class EnsembleResult implements Result {
     readonly answer: Spaceshot,
     readonly plan: Plan,
   ) {
-    this.provenance = answer.provenance;
     this.flights = answer.paths.flatMap((path, i) => (path ? [flightOf(path, answer.members[i]!, plan.lon)] : []));
     const near = this.flights[0] ? allPoints(this.flights[0]).at(-1)!.lon : plan.lon;
     this.landings = answer.heatmap_data.map((row) => ({
@@ -72,6 +70,10 @@ export class EnsembleResult implements Result {
       perturbation: row.perturbation_id,
     }));
     this.mean = { lat: answer.landing.mean.lat, lon: nearest(answer.landing.mean.lon, near) };
+  }
+
+  get provenance(): Spaceshot["provenance"] {
+    return this.answer.provenance;
   }
 
   get says(): string {

@@ -1,7 +1,7 @@
 // Fields of forms: a label, an input, and a line for its range or for what is wrong with it.
 
 import { ApiError } from "./api";
-import { outOfLimits, readField } from "./checks";
+import { outOfLimits, rangeText, readField } from "./checks";
 import { formatCoordinates, parseCoordinates } from "./coordinates";
 import { h } from "./dom";
 import { wrap } from "./geo";
@@ -118,10 +118,7 @@ export class MeasureField extends Field<HTMLInputElement> {
     readonly empty?: string,
     wide = false,
   ) {
-    const { quantity, min, max, help } = of;
-    const unit = unitName(quantity, units);
-    const show = (limit: number) => Number(inputText(limit, quantity, units)).toLocaleString("en");
-    const hint = help ?? `${show(min)} to ${show(max)}${unit ? ` ${unit}` : ""}`;
+    const hint = of.help ?? rangeText(of, units);
     const input = h("input", {
       id,
       type: "text",
@@ -129,7 +126,7 @@ export class MeasureField extends Field<HTMLInputElement> {
       autocomplete: "off",
       placeholder: empty,
     });
-    super(input, of.label, { hint, unit, wide });
+    super(input, of.label, { hint, unit: unitName(of.quantity, units), wide });
     this.value = value;
   }
 
@@ -199,23 +196,6 @@ export class TimeField extends Field<HTMLInputElement> {
 export function checkBox(id: string, label: string, checked = false): { root: HTMLElement; input: HTMLInputElement } {
   const input = h("input", { type: "checkbox", id, checked });
   return { root: h("label", { class: "check" }, input, label), input };
-}
-
-/** A choice of few, shown all at once. */
-export function segments<T extends string>(
-  name: string,
-  label: string,
-  options: Record<T, string>,
-  chosen: T,
-  onChoose: (value: T) => void,
-): HTMLElement {
-  const parts = (Object.entries(options) as [T, string][]).flatMap(([value, text]) => {
-    const id = `${name}-${value}`;
-    const input = h("input", { type: "radio", name, id, value, checked: value === chosen });
-    input.addEventListener("change", () => onChoose(value));
-    return [input, h("label", { for: id }, text)];
-  });
-  return h("div", { class: "segments", role: "radiogroup", "aria-label": label }, ...parts);
 }
 
 /** Show what is wrong in each field and go to the first of them. Returns whether all are right. */

@@ -1,9 +1,17 @@
 // The form of the plan. Each field says its range, and why a value is refused, where it is typed.
 
 import { ask } from "./api";
-import { type FieldName, outOfRange, type Problems, problemsOf, readField, type Surroundings } from "./checks";
+import {
+  type FieldName,
+  outOfRange,
+  type Problems,
+  problemsOf,
+  rangeText,
+  readField,
+  type Surroundings,
+} from "./checks";
 import { formatCoordinates, parseCoordinates } from "./coordinates";
-import { askName, h, iconButton, toast } from "./dom";
+import { askName, h, iconButton, segments, toast } from "./dom";
 import { wrap } from "./geo";
 import type { MapView } from "./map";
 import { BALLOON_FIELDS, FIELDS, launchTimes, type Mode, type NumberName, type Plan, type Profile } from "./plan";
@@ -433,23 +441,16 @@ export class PlanForm {
     rest: HTMLElement,
   ): HTMLElement {
     const note = h("p", { class: "note", id: `${id}-note` });
-    const radios = (Object.entries(options) as [T, { label: string; note: string }][]).flatMap(
-      ([value, { label, note: text }]) => {
-        const checked = this.#state.plan[name] === (value as string);
-        const input = h("input", { type: "radio", name, id: `${name}-${value}`, value, checked });
-        input.addEventListener("change", () => this.#state.change({ [name]: value }));
-        if (checked) note.textContent = text;
-        return [input, h("label", { for: `${name}-${value}` }, label)];
-      },
-    );
-    this.#state.onChange(() => {
-      note.textContent = options[this.#state.plan[name] as unknown as T]?.note ?? "";
-    });
-    const group = h(
-      "div",
-      { class: "segments", role: "radiogroup", "aria-label": title, "aria-describedby": note.id },
-      ...radios,
-    );
+    const chosen = () => this.#state.plan[name] as string as T;
+    const tell = () => {
+      note.textContent = options[chosen()]?.note ?? "";
+    };
+    tell();
+    this.#state.onChange(tell);
+    const entries = Object.entries(options) as [T, { label: string }][];
+    const labels = Object.fromEntries(entries.map(([value, { label }]) => [value, label])) as Record<T, string>;
+    const group = segments(name, title, labels, chosen(), (value) => this.#state.change({ [name]: value }));
+    group.setAttribute("aria-describedby", note.id);
     return section(title, group, note, rest);
   }
 
@@ -582,9 +583,7 @@ export class PlanForm {
 
   #range(name: NumberName): string {
     if (name === "sweepMinutes") return `${launchTimes(this.#state.plan).length} launches`;
-    const { min, max, quantity } = FIELDS[name];
-    const show = (value: number) => Number(inputText(value, quantity, this.units)).toLocaleString("en");
-    return `${show(min)} to ${show(max)} ${unitName(quantity, this.units)}`;
+    return rangeText(FIELDS[name], this.units);
   }
 }
 

@@ -16,7 +16,7 @@ import { ServiceState } from "./service";
 import { decodePlan, encodePlan } from "./share";
 import { SingleResult } from "./single";
 import { PlanState, remembered } from "./state";
-import { store, stored } from "./stored";
+import { store, storedUnits, wasSignedIn } from "./stored";
 import { SweepResult } from "./sweep";
 import { applyTheme, onTheme, showAs, theme, themeButton } from "./theme";
 import type { Units } from "./units";
@@ -31,11 +31,7 @@ const PRINT_AFTER_MS = 400;
 applyTheme();
 const link = decodePlan(location.hash.slice(1));
 const state = new PlanState(firstPlan());
-const units = stored<Units>(
-  "units",
-  (value) => value === "metric" || value === "imperial",
-  navigator.language === "en-US" ? "imperial" : "metric",
-);
+const units = storedUnits();
 const view = new MapView(byId("map"), byId("hint"), state);
 // Around what a result writes are the note that it is old, and how to share it.
 const panel = h("div", { class: "result" });
@@ -50,8 +46,7 @@ const extras = h(
   { class: "row share", hidden: true },
   h("button", { type: "button", id: "share", onclick: share }, "Copy a link to this plan"),
   // Whose cookie has run out is shown the way to sign in.
-  stored<boolean>("account", (value) => value === true, false) &&
-    h("button", { type: "button", id: "save", onclick: () => void save() }, "Save as simulation"),
+  wasSignedIn() && h("button", { type: "button", id: "save", onclick: () => void save() }, "Save as simulation"),
   h("button", { type: "button", id: "print", onclick: print }, "Print"),
 );
 byId("result").append(stale, panel, extras);

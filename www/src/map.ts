@@ -5,6 +5,7 @@ import { BASES, BaseMaps, type BaseName } from "./basemap";
 import { cssColour } from "./colours";
 import { h, type Icon, icon, toast } from "./dom";
 import { nearest, unroll, wrap } from "./geo";
+import { CLICK, leafletMap, rounded } from "./leafletmap";
 import { pin } from "./pin";
 import type { Plan, Position } from "./plan";
 import type { PlanState } from "./state";
@@ -13,8 +14,6 @@ import { onTheme, theme } from "./theme";
 
 /** What a click on the map does. */
 export type Tool = "launch" | "wind" | "zone" | "target";
-
-const CLICK = matchMedia("(pointer: coarse)").matches ? "Tap" : "Click";
 
 const TOOLS: Record<Tool, { icon: Icon; label: string; hint: string }> = {
   launch: {
@@ -70,21 +69,11 @@ export class MapView {
     this.#state = state;
     this.#hint = hint;
     const { plan } = state;
-    this.map = L.map(root, {
+    this.map = leafletMap(root, plan, 8, 140, {
       renderer: this.renderer,
-      preferCanvas: true,
-      zoomControl: false,
-      minZoom: 2,
-      maxZoom: 17,
-      zoomSnap: 0.5,
-      wheelPxPerZoomLevel: 100,
       maxBoundsViscosity: 0.8,
       doubleClickZoom: false,
     });
-    this.map.attributionControl.setPrefix(false);
-    this.map.setView([plan.lat, wrap(plan.lon)], 8);
-    L.control.scale({ position: "bottomleft", maxWidth: 140 }).addTo(this.map);
-    L.control.zoom({ position: "topright" }).addTo(this.map);
     this.bases = new BaseMaps(this.map, toast);
     this.bases.setTheme(theme());
     onTheme((now) => {
@@ -402,9 +391,4 @@ export class MapView {
     control.onAdd = () => element;
     control.addTo(this.map);
   }
-}
-
-/** To 5 decimals, about a metre: what a click means. */
-function rounded(degrees: number): number {
-  return Math.round(degrees * 1e5) / 1e5;
 }

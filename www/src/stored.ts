@@ -1,5 +1,7 @@
 // What a browser remembers. A browser that remembers nothing (private windows, full disks) must not stop the page.
 
+import type { Units } from "./units";
+
 /** What is kept under `key` if it is what `isValid` knows, else `otherwise`: another version of the page may have kept it. */
 export function stored<T>(key: string, isValid: (value: unknown) => boolean, otherwise: T): T {
   try {
@@ -19,4 +21,15 @@ export function store(key: string, value: unknown): boolean {
   } catch {
     return false;
   }
+}
+
+/** The units that were chosen, else those of the browser's language. */
+export function storedUnits(): Units {
+  const isUnits = (value: unknown) => value === "metric" || value === "imperial";
+  return stored<Units>("units", isUnits, navigator.language === "en-US" ? "imperial" : "metric");
+}
+
+/** Whether somebody was signed in here the last time; the cookie itself is out of the reach of scripts. */
+export function wasSignedIn(): boolean {
+  return stored<boolean>("account", (value) => typeof value === "boolean", false);
 }

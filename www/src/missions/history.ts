@@ -1,12 +1,12 @@
 // What was simulated: sums, a list to search, and all of it as a file.
 
-import { h } from "../dom";
-import { ChoiceField, segments, TimeField } from "../fields";
+import { h, segments } from "../dom";
+import { ChoiceField, TimeField } from "../fields";
 import type { components } from "../schema";
 import { formatBytes, formatDuration } from "../units";
-import { type App, heading, type Kind, moment, reasonOf, type Simulation, type Status, type View } from "./app";
+import { type App, heading, type Kind, reasonOf, type Simulation, type Status, type View } from "./app";
 import { KINDS } from "./dialogs";
-import { actionsOf, nameCell, type Page, STATUSES, statusOf } from "./simulations";
+import { actionsOf, firstColumns, type Page, STATUSES } from "./simulations";
 import { type Column, pager, table } from "./table";
 
 type Stats = components["schemas"]["HistoryStats"];
@@ -157,10 +157,7 @@ function totalsOf(sums: Totals): HTMLElement[] {
 
 function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
   return [
-    { title: "Name", kind: "main", cell: (one) => nameCell(one, app) },
-    { title: "Type", cell: ({ type }) => KINDS[type] },
-    { title: "Status", cell: statusOf },
-    { title: "Submitted", cell: ({ created }) => moment(created) },
+    ...firstColumns(app),
     { title: "Took", kind: "number", cell: (one) => formatDuration(one.computation_seconds) },
     { title: "Size", kind: "number", cell: ({ result_bytes }) => (result_bytes ? formatBytes(result_bytes) : "–") },
     { title: "Actions", kind: "actions", cell: (one) => actionsOf(app, one, onChange) },

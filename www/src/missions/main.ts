@@ -5,7 +5,7 @@ import "leaflet/dist/leaflet.css";
 import "../style.css";
 import "./missions.css";
 import { announce, byId, h, toast } from "../dom";
-import { store, stored } from "../stored";
+import { store, storedUnits } from "../stored";
 import { applyTheme, themeButton } from "../theme";
 import type { Units } from "../units";
 import { accountView } from "./account";
@@ -61,11 +61,7 @@ applyTheme();
 const session = new Session();
 const app: App = {
   session,
-  units: stored<Units>(
-    "units",
-    (value) => value === "metric" || value === "imperial",
-    navigator.language === "en-US" ? "imperial" : "metric",
-  ),
+  units: storedUnits(),
   go: (route) => {
     location.hash = route;
   },

@@ -4,10 +4,10 @@ import L from "leaflet";
 import { BaseMaps } from "../basemap";
 import { h, iconButton, toast } from "../dom";
 import { destination, nearest, unroll, wrap } from "../geo";
+import { CLICK, leafletMap, rounded } from "../leafletmap";
 import type { Position } from "../plan";
 import { onTheme, theme } from "../theme";
 
-const CLICK = matchMedia("(pointer: coarse)").matches ? "Tap" : "Click";
 const CIRCLE_CORNERS = 90;
 
 export class PlaceMap {
@@ -24,21 +24,11 @@ export class PlaceMap {
   constructor(label: string, centre: Position, zoom: number, signal: AbortSignal) {
     const box = h("div", { class: "map" });
     this.root = h("div", { class: "place-map" }, box, this.#hint);
-    this.map = L.map(box, {
+    this.map = leafletMap(box, centre, zoom, 120, {
       renderer: this.renderer,
-      preferCanvas: true,
-      zoomControl: false,
-      minZoom: 2,
-      maxZoom: 17,
-      zoomSnap: 0.5,
-      wheelPxPerZoomLevel: 100,
       // A page that scrolls would stop at the map.
       scrollWheelZoom: false,
     });
-    this.map.attributionControl.setPrefix(false);
-    this.map.setView([centre.lat, wrap(centre.lon)], zoom);
-    L.control.scale({ position: "bottomleft", maxWidth: 120 }).addTo(this.map);
-    L.control.zoom({ position: "topright" }).addTo(this.map);
     this.#addButton();
     box.setAttribute(
       "aria-label",
@@ -86,7 +76,6 @@ export class PlaceMap {
   }
 
   #choose({ lat, lng }: L.LatLng): void {
-    const rounded = (degrees: number) => Math.round(degrees * 1e5) / 1e5;
     if (Math.abs(lat) <= 90) this.onPlace({ lat: rounded(lat), lon: rounded(wrap(lng)) });
   }
 

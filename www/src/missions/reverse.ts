@@ -2,7 +2,7 @@
 
 import L from "leaflet";
 import { ApiError, ask, type Status, UnreachableError } from "../api";
-import { h, toast } from "../dom";
+import { h, segments, toast } from "../dom";
 import {
   allRight,
   checkBox,
@@ -11,7 +11,6 @@ import {
   MeasureField,
   PlaceField,
   refuse,
-  segments,
   TextField,
   TimeField,
 } from "../fields";

@@ -2,18 +2,13 @@
 
 import { ApiError, send } from "../api";
 import type { components } from "../schema";
-import { store, stored } from "../stored";
+import { store, wasSignedIn } from "../stored";
 
 type Schemas = components["schemas"];
 export type User = Schemas["User"];
 type SignedIn = Schemas["SignedIn"] | Schemas["Me"];
 
 const ROOT = "/api/v1/auth";
-
-/** Whether somebody was signed in here the last time: the cookie itself is out of the reach of scripts. */
-export function wasSignedIn(): boolean {
-  return stored("account", (value) => typeof value === "boolean", false);
-}
 
 export class Session {
   user: User | null = null;

@@ -174,12 +174,19 @@ export function nameCell(one: Simulation, app: App): HTMLElement {
   );
 }
 
-function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
+/** What every table of simulations begins with. */
+export function firstColumns(app: App): Column<Simulation>[] {
   return [
     { title: "Name", kind: "main", cell: (one) => nameCell(one, app) },
     { title: "Type", cell: ({ type }) => KINDS[type] },
     { title: "Status", cell: statusOf },
     { title: "Submitted", cell: ({ created }) => moment(created) },
+  ];
+}
+
+function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
+  return [
+    ...firstColumns(app),
     { title: "Took", kind: "number", cell: (one) => (one.completed ? formatDuration(one.computation_seconds) : "–") },
     { title: "Actions", kind: "actions", cell: (one) => actionsOf(app, one, onChange) },
   ];
