@@ -84,6 +84,7 @@ class Held:
             with contextlib.suppress(Exception):
                 route.continue_()
 
+
 # The width of the world at zoom 0.
 TILE_PX = 256
 
