@@ -137,8 +137,7 @@ def test_a_zone_drawn_by_clicks_gives_the_share_of_landings_in_it(visit: Open, s
     zone = [tuple(map(float, corner.split(","))) for corner in re.findall(r"zone=([^&]*)", one.page.url)[0].split("_")]
     assert len(zone) == 3
     for (lat, lon), corner in zip(zone, corners, strict=True):
-        # Browsers move a tap towards what they think it was meant for.
-        assert there.place(lat, lon) == pytest.approx(corner, abs=20 if screen.touch else 3)
+        assert there.place(lat, lon) == pytest.approx(corner, abs=3)
     inside = share_inside([(lat, lon) for lat, lon in zone], answer)
     assert 0 < inside < 1
     expect(share).to_have_text(percent(inside))

@@ -30,6 +30,11 @@ export function leafletMap(
   return map;
 }
 
+/** Where the pointer was: Leaflet's own `latlng` is the place of a small circle where one is under it. */
+export function pointed(map: L.Map, { originalEvent }: L.LeafletMouseEvent): L.LatLng {
+  return map.mouseEventToLatLng(originalEvent);
+}
+
 /** To 5 decimals, about a metre: what a click means. */
 export function rounded(degrees: number): number {
   return Math.round(degrees * 1e5) / 1e5;

@@ -5,7 +5,7 @@ import { BASES, BaseMaps, type BaseName } from "./basemap";
 import { cssColour } from "./colours";
 import { h, type Icon, icon, toast } from "./dom";
 import { nearest, unroll, wrap } from "./geo";
-import { CLICK, leafletMap, rounded } from "./leafletmap";
+import { CLICK, leafletMap, pointed, rounded } from "./leafletmap";
 import { pin } from "./pin";
 import type { Plan, Position } from "./plan";
 import type { PlanState } from "./state";
@@ -111,7 +111,7 @@ export class MapView {
       const { detail, timeStamp } = event.originalEvent;
       if (detail < 2 && timeStamp - this.#clicked > DOUBLE_TAP_MS) this.#beforeClick = { lat, lon, alt };
       this.#clicked = timeStamp;
-      this.#act(event.latlng);
+      this.#act(pointed(this.map, event));
     });
     this.map.on("dblclick", (event) => {
       if (this.#drawn) {

@@ -4,7 +4,7 @@ import L from "leaflet";
 import { BaseMaps } from "../basemap";
 import { h, iconButton, toast } from "../dom";
 import { destination, nearest, unroll, wrap } from "../geo";
-import { CLICK, leafletMap, rounded } from "../leafletmap";
+import { CLICK, leafletMap, pointed, rounded } from "../leafletmap";
 import type { Position } from "../plan";
 import { onTheme, theme } from "../theme";
 
@@ -39,7 +39,7 @@ export class PlaceMap {
     // Once the map is used, the wheel zooms it.
     this.map.on("focus click", () => this.map.scrollWheelZoom.enable());
     this.map.on("blur", () => this.map.scrollWheelZoom.disable());
-    this.map.on("click", (event) => this.#choose(event.latlng));
+    this.map.on("click", (event) => this.#choose(pointed(this.map, event)));
     box.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || event.target !== box) return;
       event.preventDefault();
