@@ -37,7 +37,9 @@ from habsim.classes import (
     Zone,
     on_the_ground,
 )
+from habsim.climb import Column
 from habsim.errors import (
+    BadRequestError,
     BucketError,
     HabsimError,
     NotFoundError,
@@ -74,7 +76,8 @@ _PROFILE_TOP = 40_000.0  # m: few balloons get so high
 class FlightRequest:
     """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s.
 
-    The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent.
+    The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent: through the standard atmosphere
+    or, with `model_air`, through the air that the forecast has over the launch.
     """
 
     time: float
@@ -83,6 +86,7 @@ class FlightRequest:
     profile: str
     step: float = DEFAULT_STEP_SECONDS
     spec: BalloonSpec | None = None
+    model_air: bool = False
 
 
 @dataclass(frozen=True)
@@ -228,6 +232,26 @@ class MemberSimulator(Simulator):
                 return found
         raise self._endless()
 
+    def heights_over(self, time: float, latitude: float, longitude: float) -> Floats | None:
+        """As `Simulator.heights_over`; what is not on this machine is fetched."""
+        found = super().heights_over(time, latitude, longitude)
+        self._check()
+        return found
+
+    def column_over(self, time: float, place: Location) -> Column:
+        """The air over `place` as its heights have it.
+
+        Raises BadRequestError where the winds have none, WindFileError where they are those of no air, and as
+        `heights_over`.
+        """
+        heights = self.heights_over(time, place.latitude, place.longitude)
+        if heights is None:
+            raise BadRequestError(f"atmosphere=model needs winds with heights, and {self.field.name} has none")
+        try:
+            return balloons.hydrostatic_column(heights[::-1], self.field.levels[::-1])
+        except BadRequestError as error:
+            raise WindFileError(f"heights of {self.field.name} over the launch are those of no air: {error}") from error
+
     def _fetch(self, tiles: npt.NDArray[np.intp], watch: Watch | None) -> None:
         assert isinstance(self.file, ResidentFile)
         self.file.fetch(tiles, watch)
@@ -255,6 +279,23 @@ def _notes(source: dict[str, Any]) -> tuple[str, ...]:
         return ()
     step = ", ".join(f"+{lead} h" for lead in source.get("steps_hours", []))
     return (f"one step of the forecast ({source.get('run', 'unknown run')} {step}) is held for {hours:g} h",)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Launches of one flight request for any member; with `rows` gas balloons, which climb in the air of the member."""
+
+    flight: FlightRequest
+    launches: Launches
+    rows: Floats | None = None
+
+    def fly(self, simulator: MemberSimulator, watch: Watch | None = None) -> Flights:
+        """Raises what `MemberSimulator.fly` raises, and what is wrong with the balloon in this air."""
+        flight, launches = self.flight, self.launches
+        if self.rows is not None:
+            column = simulator.column_over(flight.time, flight.place)
+            launches = balloons.launches_of(launches, self.rows, column=column)
+        return simulator.fly(launches, PROFILES[flight.profile], step=flight.step, paths=1, watch=watch)
 
 
 class Orchestrator:
@@ -343,8 +384,7 @@ class Orchestrator:
         Raises what is wrong with the request, or WindFileError where the member cannot be flown.
         """
         simulator = self.simulator(cycle, member)
-        launches = self._launches(EnsembleRequest(request, 0, 0))
-        flights = simulator.fly(launches, PROFILES[request.profile], step=request.step, paths=1)
+        flights = self._launches(EnsembleRequest(request, 0, 0)).fly(simulator)
         if flights.failures:
             raise flights.failures[0]
         (trajectory,) = flights.trajectories
@@ -396,31 +436,31 @@ class Orchestrator:
         """
         return self._fly_members(cycle, request, self._launches(request), progress)
 
-    def _launches(self, request: EnsembleRequest) -> Launches:
-        """The launch as asked for and its perturbed copies, on the ground, with the climbs of gas balloons."""
+    def _launches(self, request: EnsembleRequest) -> _Prepared:
+        """The launch as asked for and its perturbed copies, on the ground."""
         flight, seed, count = request.flight, request.seed, request.perturbations
         distributions = montecarlo.table(request.half_widths, balloon=flight.spec is not None)
         launch = Launches.single(flight.time, flight.place, flight.balloon)
         launches = on_the_ground(montecarlo.perturbed(launch, seed, count, distributions), self.ground)
         if flight.spec is None:
-            return launches
+            return _Prepared(flight, launches)
         rows = montecarlo.perturbed_balloons(np.array(flight.spec.row()), seed, count, distributions)
-        return balloons.launches_of(launches, rows)
+        if flight.model_air:
+            return _Prepared(flight, launches, rows)
+        return _Prepared(flight, balloons.launches_of(launches, rows))
 
     def _fly_members(
-        self, cycle: Cycle, request: EnsembleRequest, launches: Launches, progress: Progress | None
+        self, cycle: Cycle, request: EnsembleRequest, launches: _Prepared, progress: Progress | None
     ) -> Ensemble:
         errors: dict[int, HabsimError] = {}
         simulators = self._open_all(cycle, errors, progress)
         if errors and self._is_gone(cycle):
             raise next(iter(errors.values()))
-        profile, step = PROFILES[request.flight.profile], request.flight.step
         # Who fetches waits most of the time, so that more of them than cores may be at it.
         pool = self._pool() if all(simulator.is_whole for simulator in simulators.values()) else self._waiting()
         watch = progress.fetching if progress is not None else None
         futures: dict[Future[Flights], int] = {
-            pool.submit(simulator.fly, launches, profile, step=step, paths=1, watch=watch): member
-            for member, simulator in simulators.items()
+            pool.submit(launches.fly, simulator, watch): member for member, simulator in simulators.items()
         }
         flown: dict[int, Flights] = {}
         for future in as_completed(futures):
@@ -448,7 +488,7 @@ class Orchestrator:
             cycle.members,
             {member: flown[member] for member in members},
             {member: error.message for member, error in sorted(errors.items())},
-            provenance_of(cycle, members, some, step, request.seed),
+            provenance_of(cycle, members, some, request.flight.step, request.seed),
         )
 
     def _open_all(
@@ -538,9 +578,9 @@ def provenance_of(
 
 
 def _no_member_flown(cycle: Cycle, errors: dict[int, HabsimError]) -> HabsimError:
-    outside = [error for _, error in sorted(errors.items()) if isinstance(error, OutsideCycleError)]
-    if len(outside) == len(errors):
-        return outside[0]
+    asked = [error for _, error in sorted(errors.items()) if isinstance(error, OutsideCycleError | BadRequestError)]
+    if len(asked) == len(errors):
+        return asked[0]
     reasons = [{"model_id": member, "reason": error.message} for member, error in sorted(errors.items())]
     first = reasons[0]["reason"]
     return UnavailableError(f"no member of cycle {cycle.name} can be flown: {first}", {"failed_members": reasons})

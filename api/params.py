@@ -293,10 +293,21 @@ class LaunchQuery(BalloonQuery, PlaceQuery):
     alt: Number = Field(ge=0, le=MAX_ALTITUDE, description="launch altitude, m; below the ground starts on it")
     step: Number | None = Field(None, ge=5, le=600, description="longest step, s; by default chosen by the service")
     cycle: str | None = Field(None, pattern=CYCLE, description="cycle, by default the current one")
+    atmosphere: Literal["standard", "model"] | None = Field(
+        None,
+        description="for `physical`: the air it climbs through, the U.S. Standard Atmosphere 1976 (by default) or that "
+        "of the forecast over the launch",
+    )
 
     @property
     def launch_altitude(self) -> float:
         return self.alt
+
+    @model_validator(mode="after")
+    def _has_air_for_a_balloon(self) -> LaunchQuery:
+        if self.atmosphere is not None and self.profile != "physical":
+            raise ValueError(f"atmosphere is for profile=physical, profile is {self.profile}")
+        return self
 
     @model_validator(mode="after")
     def _is_not_too_long(self) -> LaunchQuery:
@@ -322,6 +333,7 @@ class LaunchQuery(BalloonQuery, PlaceQuery):
             profile=self.profile,
             step=self.step or DEFAULT_STEP_SECONDS,
             spec=spec,
+            model_air=self.atmosphere == "model",
         )
 
 

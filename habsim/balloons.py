@@ -63,6 +63,19 @@ def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures:
     return Column(_BOTTOM, 1.0 / _SPACING, table)
 
 
+def hydrostatic_column(heights: npt.ArrayLike, pressures: npt.ArrayLike) -> Column:
+    """A column from the geopotential heights (m, ascending) of n pressure levels (hPa); n >= 3.
+
+    Between two levels the air weighs what their pressures differ by: rho = -dp / (g dz), which holds in moist air too,
+    at the mean of their logarithmic pressures. Raises BadRequestError as `model_column`.
+    """
+    z, log_p = np.asarray(heights, np.float64), np.log(np.asarray(pressures, np.float64))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        temperature = -STANDARD_GRAVITY / atmosphere.GAS_CONSTANT_AIR * np.diff(z) / np.diff(log_p)
+    middle = 0.5 * (log_p[:-1] + log_p[1:])
+    return model_column(0.5 * (z[:-1] + z[1:]), np.exp(middle), temperature)
+
+
 def density(column: Column, altitude: float) -> float:
     """Of the air, kg/m^3, at `altitude` m."""
     position = (altitude - column.bottom) * column.per_metre

@@ -512,6 +512,29 @@ class Simulator:
             raise self._bad_wind(time, latitude, longitude)
         return found
 
+    def heights_over(self, time: float, latitude: float, longitude: float) -> Floats | None:
+        """Geopotential height (m) of each level over a point (degrees), (level,), linear between the grid's points.
+
+        None where the field has no heights. Raises what `winds_over` raises.
+        """
+        height = self.field.height
+        if height is None:
+            return None
+        self.winds_over(time, latitude, longitude, [0.0])  # the field covers it, with numbers that are there
+        y = (90.0 - latitude) * (height.shape[0] - 1) / 180.0
+        x = longitude % 360.0 * (height.shape[1] - 1) / 360.0
+        t = (time - self.field.start) / self.field.interval_seconds
+        row, column, step = (
+            min(int(place), size - 2)
+            for place, size in zip((y, x, t), (*height.shape[:2], height.shape[3]), strict=True)
+        )
+        cell = height[row : row + 2, column : column + 2, :, step : step + 2].astype(np.float64)
+        down, right, later = ((1.0 - share, share) for share in (y - row, x - column, t - step))
+        above: Floats = np.einsum("i,j,k,ijlk->l", down, right, later, cell)
+        if not np.isfinite(above).all():
+            raise self._bad_wind(time, latitude, longitude % 360.0)
+        return self._winds.level_alt + above
+
     def _covered(self) -> str:
         return f"{_utc(self.field.start)} to {_utc(self.field.end)}"
 

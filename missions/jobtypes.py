@@ -111,6 +111,7 @@ def _flight(config: dict[str, Any]) -> FlightRequest:
         profile=config.get("profile", "zpb"),
         step=config.get("step") or DEFAULT_STEP_SECONDS,
         spec=spec,
+        model_air=config.get("atmosphere") == "model",
     )
 
 

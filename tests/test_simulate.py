@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import runs
 import sharedfiles
 import simulate
 from gefs import Cycle, Cycles
+from habsim.atmosphere import altitude, density
 from habsim.classes import Balloon, Flights, Location, Simulator
+from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import (
     BadRequestError,
     BusyError,
@@ -32,6 +35,7 @@ from habsim.errors import (
     UnavailableError,
     WindFileError,
 )
+from habsim.sizing import Wish, filled, performance
 from runs import Progress, result_key
 from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator
 from store import publish as publishing
@@ -39,7 +43,7 @@ from store.bucket import LocalBucket
 from store.manifest import cycle_at, cycle_start, wind_file_name
 from store.publish import remove_cycle
 from tests import faults
-from tests.worlds import START, file_in, make_elevation, make_settings, sample, write_field
+from tests.worlds import START, Floats, file_in, make_elevation, make_settings, sample, uniform, write_field
 
 FIRST, SECOND = "2026111900", "2026111906"
 LEVELS = [100.0, 300.0, 500.0, 850.0, 1020.0]  # every flight of these tests is between two of them
@@ -191,6 +195,64 @@ def test_member_that_the_cycle_lacks_is_not_found(orchestrator: Orchestrator, cy
     with pytest.raises(NotFoundError, match=r"it has 0\.\.2"):
         orchestrator.predict(REQUEST, 3, cycle)
     assert orchestrator.open_members() == []
+
+
+# --- Gas balloons in the air of the forecast
+
+GAS_BALLOON = filled(ENVELOPES["kaymont-1200"], GASES["helium"], 1.0, Wish(ascent_rate=5.0))
+GAS_FLIGHT = FlightRequest(
+    REQUEST.time, REQUEST.place, Balloon(1.0, 5.0, 50_000.0), "physical", spec=GAS_BALLOON, model_air=True
+)
+
+
+def stretched(factor: float, _lat: Floats, _lon: Floats, pressure: Floats, _time: Floats) -> Floats:
+    return factor * altitude(pressure)
+
+
+@pytest.fixture
+def warm(tmp_path: Path) -> Orchestrator:
+    """On a cycle of two members whose air is warmer than the standard at every pressure, by 3 and by 6 %."""
+    bucket = LocalBucket(tmp_path / "bucket")
+    files = {}
+    for member, stretch in enumerate((1.03, 1.06)):
+        field = sample(uniform(10.0, 0.0), degrees=30.0, start=cycle_start(FIRST), height=partial(stretched, stretch))
+        files[member] = write_field(tmp_path / wind_file_name(FIRST, member), field)
+    publishing.publish(bucket, FIRST, files, "test")
+    return orchestrator_of(tmp_path)
+
+
+@pytest.mark.parametrize(("member", "stretch"), [(0, 1.03), (1, 1.06)])
+def test_gas_balloon_bursts_where_the_air_of_its_member_lets_it(
+    warm: Orchestrator, member: int, stretch: float
+) -> None:
+    """All heights stretch with the temperature, and in warmer air the density at burst is at a higher pressure."""
+    needed = GAS_BALLOON.gas_mass * GAS_BALLOON.gas.lightness / GAS_BALLOON.envelope.volume
+    heights = np.arange(0.0, 50_001.0, 10.0)
+    burst = stretch * float(np.interp(-stretch * needed, -density(heights), heights))
+    cycle = warm.cycles.current()
+    found = warm.predict(GAS_FLIGHT, member, cycle).trajectory.phases[0].points[-1, 3]
+    assert found == pytest.approx(burst, abs=60.0)  # levels are 5 km apart up there
+    standard = warm.predict(flown_at(GAS_FLIGHT, model_air=False), member, cycle).trajectory.phases[0].points[-1, 3]
+    assert standard == pytest.approx(performance(GAS_BALLOON).top, abs=0.1)
+    assert found > standard + 300.0
+
+
+def test_members_of_an_ensemble_climb_in_their_own_air(warm: Orchestrator) -> None:
+    cycle = warm.cycles.current()
+    ensemble = warm.ensemble(EnsembleRequest(GAS_FLIGHT, perturbations=4, seed=7), cycle)
+    assert not ensemble.failed
+    for member, path in zip(ensemble.members, ensemble.trajectories, strict=True):
+        assert path is not None
+        alone = warm.predict(GAS_FLIGHT, member, cycle).trajectory
+        assert [phase.points.tolist() for phase in path.phases] == [phase.points.tolist() for phase in alone.phases]
+    assert len({tuple(row) for row in ensemble.landings[:, :2].tolist()}) == 10
+
+
+def test_winds_without_heights_have_no_air(orchestrator: Orchestrator, cycle: Cycle) -> None:
+    with pytest.raises(BadRequestError, match=r"atmosphere=model needs winds with heights, and .*00\.npz has none"):
+        orchestrator.predict(GAS_FLIGHT, 0, cycle)
+    with pytest.raises(BadRequestError, match="needs winds with heights"):
+        orchestrator.ensemble(EnsembleRequest(GAS_FLIGHT, perturbations=4, seed=7), cycle)
 
 
 # --- An ensemble

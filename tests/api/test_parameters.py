@@ -256,6 +256,8 @@ class TestTogether:
             (single(cycle="2026993300"), 404, "'2026993300' is not a cycle"),
             (single(cycle="latest"), 400, f"cycle is latest, it must match {CYCLE_PATTERN}"),
             (single(format="pdf"), 400, "format is pdf, it must be 'json', 'geojson', 'kml', 'csv' or 'gpx'"),
+            (single(atmosphere="model"), 400, "atmosphere is for profile=physical, profile is zpb"),
+            (single(atmosphere="mars"), 400, "atmosphere is mars, it must be 'standard' or 'model'"),
             (single(profile="reverse"), 400, "profile is reverse, it must be 'zpb', 'standard', 'float' or 'physical'"),
             (
                 single(timestamp=START - 1),

@@ -308,7 +308,7 @@ class TestDescription:
     def test_parameters_have_the_type_that_is_sent(self, document: dict[str, Any]) -> None:
         found = {p["name"]: p["schema"] for p in document["paths"]["/sim/spaceshot"]["get"]["parameters"]}
         types = {name: schema["type"] for name, schema in found.items()}
-        texts = {"profile", "cycle", "request_id", "envelope", "lift_gas_type"}
+        texts = {"profile", "cycle", "request_id", "envelope", "lift_gas_type", "atmosphere"}
         assert {name for name in types if types[name] == "string"} == texts
         assert {name for name in types if types[name] == "integer"} == {"num_perturbations", "seed"}
         assert {types[name] for name in types if name not in texts} == {"number", "integer"}

@@ -28,7 +28,7 @@ from habsim.envelopes import (
 from habsim.errors import BadRequestError
 from habsim.profiles import PROFILES
 from habsim.sizing import Performance, Site, Wish, filled, performance
-from tests.worlds import START, launches, sample, uniform
+from tests.worlds import LEVELS_31, START, launches, sample, uniform
 
 Floats = npt.NDArray[np.float64]
 
@@ -433,6 +433,31 @@ def test_beyond_a_column_the_standard_goes_on_from_it() -> None:
     for altitude, end in ((500.0, 1000.0), (20000.0, 2000.0)):
         ratio = balloons.density(column, altitude) / float(atmosphere.density(altitude))
         assert ratio == pytest.approx(balloons.density(column, end) / float(atmosphere.density(end)), rel=1e-6)
+
+
+def test_heights_of_the_standard_atmosphere_are_the_standard() -> None:
+    levels = np.array(LEVELS_31[::-1], np.float64)
+    column = balloons.hydrostatic_column(atmosphere.altitude(levels), levels)
+    for altitude in (500.0, 5500.0, 12000.0, 24000.0, 33000.0):
+        # What is left is that of straight lines between the middles of layers of up to 7 km.
+        assert balloons.density(column, altitude) == pytest.approx(float(atmosphere.density(altitude)), rel=0.015)
+    assert performance(LATEX, Site(0.0, column)).top == pytest.approx(performance(LATEX).top, abs=100.0)
+
+
+def test_air_between_two_levels_weighs_the_difference_of_their_pressures() -> None:
+    levels = np.geomspace(1020.0, 5.0, 200)
+    heights = 1.04 * atmosphere.altitude(levels) + 30.0
+    column = balloons.hydrostatic_column(heights, levels)
+    z = np.linspace(heights[20], heights[180], 20_001)
+    density = [balloons.density(column, altitude) for altitude in z]
+    weight = GRAVITY * float(np.trapezoid(density, z))
+    assert weight == pytest.approx(100.0 * (levels[20] - levels[180]), rel=1e-4)
+
+
+@pytest.mark.parametrize("heights", [[0.0, 100.0, 50.0], [0.0, 0.0, 100.0], [0.0, math.nan, 100.0]])
+def test_heights_of_no_air_are_refused(heights: list[float]) -> None:
+    with pytest.raises(BadRequestError, match="a column needs"):
+        balloons.hydrostatic_column(heights, [1000.0, 900.0, 800.0])
 
 
 @pytest.mark.parametrize(

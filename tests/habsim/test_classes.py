@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from habsim import kernels
+from habsim import atmosphere, kernels
 from habsim.classes import Balloon, ElevationFile, Launches, Location, Simulator
 from habsim.errors import ElevationError, OutsideCycleError, WindFileError
 from habsim.profiles import PROFILES
-from tests.worlds import START, Floats, launches, sample, uniform
+from tests.worlds import LEVELS_31, START, Floats, launches, sample, uniform
 
 Elevation = npt.NDArray[np.int16]
 
@@ -191,6 +191,31 @@ def test_wind_without_a_number_names_file_level_and_time() -> None:
     field.data[:, :, 5, 1] = np.nan
     with pytest.raises(WindFileError, match=r"2026111900_03.npz holds no number .* 10 hPa at 2026-11-19T06:00:00Z"):
         Simulator(field, ElevationFile.flat()).wind(START + 21600.0, Location(40.0, 300.0, 31000.0))
+
+
+def sloping(lat: Floats, lon: Floats, pressure: Floats, time: Floats) -> Floats:
+    """Heights that are linear in everything that heights are read between."""
+    found: Floats = atmosphere.altitude(pressure) + 2.0 * lat - np.where(lon < 180, lon, 360 - lon) + time / 3600.0
+    return found
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "hours"),
+    [(52.5, 13.25, 1.5), (-41.0, 359.0, 0.0), (0.0, -2.5, 24.0), (90.0, 0.0, 3.0), (-90.0, 177.0, 23.9)],
+)
+def test_heights_over_a_point_are_read_between_those_around_it(latitude: float, longitude: float, hours: float) -> None:
+    simulator = Simulator(sample(uniform(1.0, 0.0), height=sloping), ElevationFile.flat())
+    found = simulator.heights_over(START + 3600.0 * hours, latitude, longitude)
+    levels = np.asarray(LEVELS_31, np.float64)
+    wanted = sloping(*map(np.asarray, (latitude, longitude % 360.0, levels, 3600.0 * hours)))
+    assert found == pytest.approx(wanted, abs=0.15)  # half floats
+
+
+def test_heights_are_those_of_the_cycle_or_none() -> None:
+    simulator = Simulator(sample(uniform(1.0, 0.0), height=sloping), ElevationFile.flat())
+    with pytest.raises(OutsideCycleError, match="is outside the cycle"):
+        simulator.heights_over(START - 1.0, 0.0, 0.0)
+    assert Simulator(sample(uniform(1.0, 0.0)), ElevationFile.flat()).heights_over(START, 0.0, 0.0) is None
 
 
 def test_vertical_scheme_tells_with_or_without_heights() -> None:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from api.bodies import EnsembleConfig, ForwardConfig
 from flightjson import flight_json
+from habsim.errors import BadRequestError
 from missions.cluster import orchestrator_for
 from missions.jobtypes import JOB_TYPES
 from simulate import Orchestrator
@@ -39,6 +40,15 @@ def test_a_forward_job_flies_what_sim_flies(orchestrator: Orchestrator, profile:
     (spec,) = kind.chunks(plan)
     expected = orchestrator.predict(config.flight(), 1, orchestrator.cycles.current())
     assert kind.run_chunk(spec, orchestrator) == flight_json(expected, LAUNCH["lon"])
+
+
+def test_the_air_of_the_forecast_is_passed_on(orchestrator: Orchestrator) -> None:
+    given = {**LAUNCH, **BALLOONS["physical"], "profile": "physical", "atmosphere": "model"}
+    config = ForwardConfig.model_validate(given)
+    kind = JOB_TYPES["forward"]
+    plan = kind.plan(kind.checked(config.model_dump(exclude_none=True)), orchestrator)
+    with pytest.raises(BadRequestError, match="atmosphere=model needs winds with heights"):
+        kind.run_chunk(plan, orchestrator)
 
 
 def test_an_ensemble_of_a_gas_balloon_flies_with_its_own_perturbations(orchestrator: Orchestrator) -> None:
