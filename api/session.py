@@ -9,7 +9,18 @@ from hashlib import sha256
 from typing import Any
 
 import orjson
-from flask import Blueprint, Flask, Request, current_app, redirect, render_template, request, session, url_for
+from flask import (
+    Blueprint,
+    Flask,
+    Request,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask.sessions import SecureCookieSession
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 from werkzeug.wrappers import Response as BaseResponse
@@ -19,6 +30,7 @@ from api import signing
 from api.errors import error_response
 from api.json import json_response
 from api.services import services
+from habsim.errors import BusyError
 from missions import lockout
 from missions.tokens import TOKEN_SECONDS
 from settings import Settings
@@ -114,16 +126,23 @@ def login() -> str | BaseResponse | tuple[str, int]:
     """A page with a form; a JSON body gets a token instead of a session cookie."""
     password = services().settings.password
     if request.method == "GET" or password is None:
-        return redirect(url_for("page.home")) if password is None else render_template("login.html", wrong=False)
+        return redirect(url_for("page.home")) if password is None else render_template("login.html")
     given = _given_password()
     patience = services().missions.accounts.lockout
     key = lockout.of_address(request.remote_addr, "gate")
-    patience.attempt({key: lockout.FREE_OF_ADDRESS})
+    try:
+        patience.attempt({key: lockout.FREE_OF_ADDRESS})
+    except BusyError as error:
+        if request.is_json:
+            raise
+        page = make_response(render_template("login.html", problem=error.message.capitalize()), 429)
+        page.headers["Retry-After"] = str(error.retry_after_seconds)
+        return page
     if not hmac.compare_digest(_bytes(given), _bytes(password.get_secret_value())):
         log.warning("failed login from %s", request.remote_addr)
         if request.is_json:
             return error_response(401, "wrong password")
-        return render_template("login.html", wrong=True), 401
+        return render_template("login.html", problem="That is not the password."), 401
     patience.succeeded(forget=[key])
     if request.is_json:
         return json_response({"token": _tokens().dumps(_mark()), "expires_in_seconds": TOKEN_SECONDS})

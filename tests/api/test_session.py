@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from missions.tokens import TOKEN_SECONDS
-from tests.asking import single, tawhiri, url
+from tests.asking import error_text, single, tawhiri, url
 from tests.worlds import make_bucket, make_settings
 
 PASSWORD = "correct horse \N{BALLOON}"
@@ -264,6 +264,16 @@ class TestToken:
 
 
 class TestKeys:
+    def test_too_many_wrong_ones_are_told_how_long_to_wait(self, another_app: Callable[..., Flask]) -> None:
+        client = another_app(password=PASSWORD).test_client()
+        responses = [sign_in(client, "wrong") for _ in range(21)]
+        assert [response.status_code for response in responses] == [401] * 20 + [429]
+        assert responses[-1].mimetype == "text/html"
+        assert "Too many failed attempts; try again in 1 s" in responses[-1].text
+        assert responses[-1].headers["Retry-After"] == "1"
+        refused = client.post("/login", json={"password": PASSWORD})
+        assert "try again in 1 s" in error_text(refused, 429, "/login")
+
     def test_a_new_password_signs_everybody_out(self, tmp_path: Path, another_app: Callable[..., Flask]) -> None:
         before = another_app(password="old", secret_key=KEY)  # noqa: S106
         client = before.test_client()
