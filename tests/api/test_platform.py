@@ -8,32 +8,24 @@ import io
 import json
 import re
 import sqlite3
-import threading
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
-from werkzeug.test import TestResponse
 
 from api import mission_answers
-from api.services import EXTENSION, Services
+from api.services import EXTENSION
 from api.signing import COOKIE, CSRF_HEADER
-from missions.cluster import LocalCores
-from missions.jobs import Queue
-from missions.jobtypes import JOB_TYPES
-from missions.running import Runner, Running
 from tests.api.test_answers import assert_is
 from tests.asking import error_text
+from tests.people import PASSWORD, PREFIX, ROLES, World
 from tests.worlds import START
 
-PREFIX = "/api/v1"
-PASSWORD = "up-and-away"
-ROLES = ("nobody", "user", "other", "member", "admin")
 CONFIG: dict[str, Any] = {
     "timestamp": START + 3600, "lat": 37.3553, "lon": -121.8763, "alt": 24, "equil": 30000, "eqtime": 1, "asc": 4,
     "desc": 8,
@@ -41,68 +33,14 @@ CONFIG: dict[str, Any] = {
 MEGABYTE = "x" * 1_000_000
 
 
-@dataclass
-class World:
-    """An application with a user, another one, a member of the user's organisation, and an administrator."""
-
-    app: Flask
-    tokens: dict[str, str] = field(default_factory=dict)
-    ids: dict[str, str] = field(default_factory=dict)
-    organization: str = ""
-
-    @property
-    def services(self) -> Services:
-        services: Services = self.app.extensions[EXTENSION]
-        return services
-
-    def ask(self, role: str, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
-        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role in self.tokens else {}
-        given = {} if body is None else {"json": body}
-        return self.app.test_client().open(f"{PREFIX}{path}", method=method, headers=headers, **given, **more)
-
-    def ok(self, role: str, method: str, path: str, body: Any = None) -> Any:
-        response = self.ask(role, method, path, body)
-        assert response.status_code in {200, 201, 202}, response.text
-        return response.json
-
+class Submitting(World):
     def submit(self, role: str = "user", **more: Any) -> str:
         return str(self.ok(role, "POST", "/simulations/submit", {"type": "forward", "config": CONFIG, **more})["id"])
 
-    def work(self) -> None:
-        """Compute all jobs that wait."""
-        service = self.services
-        queue = Queue(service.missions.database, service.settings, "test")
-        orchestrator = service.orchestrator
-        runner = Runner(queue, service.missions.results, JOB_TYPES, orchestrator, LocalCores(orchestrator))
-        while (job := queue.claim("forward")) is not None:
-            runner.run(Running(job, threading.Event()))
-
-    def allow_logins(self) -> None:
-        with self.services.missions.database.writing() as session:
-            session.execute(text("DELETE FROM login_attempts"))
-
-
-def make_world(app: Flask) -> World:
-    world = World(app)
-    accounts = world.services.missions.accounts
-    for role in ROLES[1:]:
-        body = {"username": role, "email": f"{role}@example.org", "password": PASSWORD}
-        world.ids[role] = world.ok("nobody", "POST", "/auth/register", body)["id"]
-        if role == "admin":
-            accounts.change(uuid.UUID(world.ids[role]), {"is_admin": True})
-        world.tokens[role] = world.ok("nobody", "POST", "/auth/login", {"username": role, "password": PASSWORD})[
-            "token"
-        ]
-    world.organization = world.ok("admin", "POST", "/auth/admin/organizations", {"name": "club"})["id"]
-    for role in ("user", "member"):
-        world.ok("admin", "PUT", f"/auth/admin/users/{world.ids[role]}", {"organization_id": world.organization})
-    world.allow_logins()
-    return world
-
 
 @pytest.fixture(scope="module")
-def world(app: Flask) -> World:
-    return make_world(app)
+def world(app: Flask) -> Submitting:
+    return Submitting.of(app)
 
 
 OWN = {"nobody": 401, "user": 200, "other": 404, "member": 403, "admin": 200}  # of a row that `user` shares
@@ -116,16 +54,16 @@ class Route:
     """What each role gets from a route; `path` is made anew for each, since some routes take things away."""
 
     status: dict[str, int]
-    path: Callable[[World], str]
+    path: Callable[[Submitting], str]
     body: Any = None
     answer: type | None = None
 
 
-def fixed(path: str) -> Callable[[World], str]:
+def fixed(path: str) -> Callable[[Submitting], str]:
     return lambda world: path
 
 
-def of_user(world: World) -> str:
+def of_user(world: Submitting) -> str:
     """A user who may go."""
     name = f"u{uuid.uuid4().hex[:8]}"
     body = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
@@ -134,16 +72,16 @@ def of_user(world: World) -> str:
     return f"/auth/admin/users/{made}"
 
 
-def of_organization(world: World) -> str:
+def of_organization(world: Submitting) -> str:
     made = world.ok("admin", "POST", "/auth/admin/organizations", {"name": uuid.uuid4().hex})["id"]
     return f"/auth/admin/organizations/{made}"
 
 
-def of_simulation(tail: str = "") -> Callable[[World], str]:
+def of_simulation(tail: str = "") -> Callable[[Submitting], str]:
     return lambda world: f"/simulations/{world.submit(shared=True)}{tail}"
 
 
-def of_result(world: World) -> str:
+def of_result(world: Submitting) -> str:
     simulation_id = world.submit(shared=True)
     world.work()
     return f"/simulations/{simulation_id}/results"
@@ -198,24 +136,28 @@ ROUTES: dict[tuple[str, str], Route] = {
 }  # fmt: skip
 
 
+# Without an account; those of searches have a walk of their own.
+OPEN = {("GET", "/"), ("GET", "/balloon-specs"), ("POST", "/balloon-specs")}
+
+
 class TestEveryRouteAndRole:
     def test_no_route_is_left_out(self, app: Flask) -> None:
         served = {
             (method, rule.rule.removeprefix(PREFIX))
             for rule in app.url_map.iter_rules()
-            if rule.rule.startswith(tuple(f"{PREFIX}{part}/" for part in (A, S, H)))
+            if rule.rule.startswith(f"{PREFIX}/") and not rule.rule.startswith(f"{PREFIX}/reverse/")
             for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         }
-        assert served == set(ROUTES)
+        assert served == set(ROUTES) | OPEN
 
     @pytest.mark.parametrize("role", ROLES)
     @pytest.mark.parametrize(("method", "rule"), ROUTES)
-    def test_each_gets_what_is_theirs(self, world: World, method: str, rule: str, role: str) -> None:
+    def test_each_gets_what_is_theirs(self, world: Submitting, method: str, rule: str, role: str) -> None:
         route = ROUTES[method, rule]
         body = route.body() if callable(route.body) else route.body
         if rule == f"{A}/logout" and role in world.tokens:  # with a token that nobody needs afterwards
             signed_in = world.ok("nobody", "POST", "/auth/login", {"username": role, "password": PASSWORD})
-            world = World(world.app, {role: signed_in["token"]})
+            world = Submitting(world.app, {role: signed_in["token"]})
         response = world.ask(role, method, route.path(world), body)
         assert response.status_code == route.status[role], response.text
         if response.status_code >= 400:
@@ -225,7 +167,7 @@ class TestEveryRouteAndRole:
             content = gzip.decompress(response.data) if response.headers.get("Content-Encoding") else response.data
             assert_is(route.answer, content)
 
-    def test_private_rows_are_not_there_for_the_organisation(self, world: World) -> None:
+    def test_private_rows_are_not_there_for_the_organisation(self, world: Submitting) -> None:
         private = world.submit()
         for method, tail in (("GET", ""), ("PUT", ""), ("DELETE", ""), ("POST", "/cancel"), ("GET", "/results")):
             body: dict[str, Any] | None = {} if method == "PUT" else None
@@ -233,13 +175,13 @@ class TestEveryRouteAndRole:
                 assert world.ask(role, method, f"{S}/{private}{tail}", body).status_code == 404
         world.ok("user", "GET", f"{S}/{private}")
 
-    def test_what_is_not_there_is_404_for_all(self, world: World) -> None:
+    def test_what_is_not_there_is_404_for_all(self, world: Submitting) -> None:
         for role in ("user", "admin"):
             assert world.ask(role, "GET", f"{S}/{uuid.uuid4()}").status_code == 404
             assert world.ask(role, "GET", f"{S}/not-an-id").status_code == 404
         assert world.ask("admin", "DELETE", f"/auth/admin/users/{uuid.uuid4()}").status_code == 404
 
-    def test_who_may_not_ask_is_not_told_what_is_wrong_with_the_body(self, world: World) -> None:
+    def test_who_may_not_ask_is_not_told_what_is_wrong_with_the_body(self, world: Submitting) -> None:
         for method, rule in ROUTES:
             if rule in {f"{A}/register", f"{A}/login"}:
                 continue
@@ -248,7 +190,7 @@ class TestEveryRouteAndRole:
 
 
 class TestACourse:
-    def test_submitted_flown_read_shared_and_exported(self, world: World) -> None:
+    def test_submitted_flown_read_shared_and_exported(self, world: Submitting) -> None:
         text_ = "'; DROP TABLE users; -- <script>alert(1)</script>"
         body = {"type": "forward", "name": f"={text_}", "description": text_, "config": {**CONFIG, "model": 1}}
         made = world.ok("other", "POST", f"{S}/submit", body)
@@ -274,7 +216,7 @@ class TestACourse:
         assert stats["own"]["by_status"]["completed"] >= 1
         assert stats["organization"] is None
 
-    def test_an_ensemble_is_that_of_the_route(self, world: World) -> None:
+    def test_an_ensemble_is_that_of_the_route(self, world: Submitting) -> None:
         config = {**CONFIG, "num_perturbations": 3, "seed": 7, "perturb": {"asc": 0.3}}
         made = world.ok("other", "POST", f"{S}/submit", {"type": "ensemble", "config": config})
         world.work()
@@ -286,7 +228,7 @@ class TestACourse:
         kept = json.loads(content)
         assert {**kept, "request_id": ""} == {**flown, "request_id": ""}
 
-    def test_pages(self, world: World) -> None:
+    def test_pages(self, world: Submitting) -> None:
         for _ in range(3):
             world.submit("other")
         page = world.ok("other", "GET", f"{S}/?per_page=2&page=2&status=pending")
@@ -335,17 +277,19 @@ REQUIRED = {
 
 class TestBadInput:
     @pytest.fixture(autouse=True)
-    def no_waits(self, world: World) -> Iterator[None]:
+    def no_waits(self, world: Submitting) -> Iterator[None]:
         yield
         world.allow_logins()
 
-    def refused(self, world: World, role: str, method: str, path: str, body: Any) -> str:
+    def refused(self, world: Submitting, role: str, method: str, path: str, body: Any) -> str:
         text_ = error_text(world.ask(role, method, path, body), 400, PREFIX)
         assert len(text_) < 2000
         return text_
 
     @pytest.mark.parametrize(("role", "method", "path", "good"), BAD)
-    def test_each_field_is_checked(self, world: World, role: str, method: str, path: str, good: dict[str, Any]) -> None:
+    def test_each_field_is_checked(
+        self, world: Submitting, role: str, method: str, path: str, good: dict[str, Any]
+    ) -> None:
         rows = next(rows for prefix, rows in sorted(WRONG.items(), reverse=True) if path.startswith(prefix))
         for name, values in rows:
             for value in values:
@@ -365,7 +309,7 @@ class TestBadInput:
          b'{"a":' * 5000],
     )  # fmt: skip
     def test_what_is_no_object_is_refused(
-        self, world: World, role: str, method: str, path: str, good: dict[str, Any], body: bytes
+        self, world: Submitting, role: str, method: str, path: str, good: dict[str, Any], body: bytes
     ) -> None:
         response = world.ask(role, method, path, data=body, content_type="application/json")
         assert "JSON object" in error_text(response, 400, PREFIX)
@@ -380,7 +324,7 @@ class TestBadInput:
          ("cycle", ["x", 2026111900, MEGABYTE]), ("model", [-1, 100, 1.5, "1"]), ("num_perturbations", [1]),
          ("request_id", ["x"])],
     )  # fmt: skip
-    def test_each_field_of_a_launch_is_checked(self, world: World, name: str, values: list[Any]) -> None:
+    def test_each_field_of_a_launch_is_checked(self, world: Submitting, name: str, values: list[Any]) -> None:
         for value in values:
             body = {"type": "forward", "config": {**CONFIG, name: value}}
             assert name in self.refused(world, "user", "POST", f"{S}/submit", body), value
@@ -391,7 +335,7 @@ class TestBadInput:
          {"perturb": {"asc": -1}}, {"perturb": {"asc": 1e9}}, {"perturb": {"asc": "1"}}, {"perturb": []},
          {"perturb": {MEGABYTE: 1}}, {"model": 1}],
     )  # fmt: skip
-    def test_each_field_of_an_ensemble_is_checked(self, world: World, changes: dict[str, Any]) -> None:
+    def test_each_field_of_an_ensemble_is_checked(self, world: Submitting, changes: dict[str, Any]) -> None:
         body = {"type": "ensemble", "config": {**CONFIG, **changes}}
         assert next(iter(changes)) in self.refused(world, "user", "POST", f"{S}/submit", body)
 
@@ -400,20 +344,20 @@ class TestBadInput:
         ["page=0", "page=x", "per_page=0", "per_page=101", "status=x", "type=x", "user_id=x", "page=1&page=2",
          "statu=x"],
     )  # fmt: skip
-    def test_each_parameter_of_a_list_is_checked(self, world: World, query: str) -> None:
+    def test_each_parameter_of_a_list_is_checked(self, world: Submitting, query: str) -> None:
         self.refused(world, "user", "GET", f"{S}/?{query}", None)
 
     @pytest.mark.parametrize("query", ["since=x", "until=2026-01-01", "format=xls", "of=all"])
-    def test_each_parameter_of_an_export_is_checked(self, world: World, query: str) -> None:
+    def test_each_parameter_of_an_export_is_checked(self, world: Submitting, query: str) -> None:
         self.refused(world, "user", "GET", f"{H}/export?{query}", None)
 
-    def test_a_search_without_its_parts(self, world: World) -> None:
+    def test_a_search_without_its_parts(self, world: Submitting) -> None:
         said = self.refused(world, "user", "POST", f"{S}/submit", {"type": "reverse", "config": {}})
         assert "config.target is missing" in said
 
 
 class TestCookie:
-    def sign_in(self, world: World, **headers: str) -> tuple[FlaskClient, str, str]:
+    def sign_in(self, world: Submitting, **headers: str) -> tuple[FlaskClient, str, str]:
         client = world.app.test_client()
         body = {"username": "user", "password": PASSWORD}
         response = client.post(f"{PREFIX}/auth/login", json=body, headers=headers)
@@ -421,14 +365,14 @@ class TestCookie:
         (cookie,) = (value for value in response.headers.getlist("Set-Cookie") if value.startswith(COOKIE))
         return client, cookie, str(response.json["csrf_token"])
 
-    def test_it_is_kept_from_scripts_other_sites_and_open_connections(self, world: World) -> None:
+    def test_it_is_kept_from_scripts_other_sites_and_open_connections(self, world: Submitting) -> None:
         attributes = {part.strip() for part in self.sign_in(world)[1].split(";")[1:]}
         assert {"HttpOnly", "SameSite=Lax", "Path=/"} <= attributes
         assert "Secure" not in attributes
         secure = self.sign_in(world, **{"X-Forwarded-Proto": "https"})[1]
         assert "Secure" in {part.strip() for part in secure.split(";")}
 
-    def test_a_change_needs_the_token_that_other_sites_do_not_have(self, world: World) -> None:
+    def test_a_change_needs_the_token_that_other_sites_do_not_have(self, world: Submitting) -> None:
         client, _, csrf = self.sign_in(world)
         me = client.get(f"{PREFIX}/auth/me").json
         assert me is not None
@@ -441,7 +385,7 @@ class TestCookie:
         good = client.put(f"{PREFIX}/auth/me", json={"name": "x"}, headers={CSRF_HEADER: csrf})
         assert good.status_code == 200
 
-    def test_signing_out_ends_it(self, world: World) -> None:
+    def test_signing_out_ends_it(self, world: Submitting) -> None:
         client, cookie, csrf = self.sign_in(world)
         token = cookie.split(";")[0].split("=", 1)[1]
         assert client.post(f"{PREFIX}/auth/logout", headers={CSRF_HEADER: csrf}).status_code == 200
@@ -452,7 +396,7 @@ class TestCookie:
 
 
 class TestLockout:
-    def test_it_says_when_to_come_again(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_it_says_when_to_come_again(self, world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("missions.lockout.FIRST_WAIT_SECONDS", 100.0)
         body = {"username": "user", "password": "wrong"}
         statuses = [world.ask("nobody", "POST", "/auth/login", body).status_code for _ in range(5)]
@@ -462,7 +406,9 @@ class TestLockout:
         assert 1 <= int(response.headers["Retry-After"]) <= 100
         world.allow_logins()
 
-    def test_many_accounts_from_one_address_have_to_wait(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_many_accounts_from_one_address_have_to_wait(
+        self, world: Submitting, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setattr("missions.lockout.FIRST_WAIT_SECONDS", 100.0)
         monkeypatch.setattr("api.accounts._REGISTRATIONS_FREE", 2)
         statuses = [world.ask("nobody", "POST", "/auth/register", unique()).status_code for _ in range(3)]
@@ -494,11 +440,11 @@ class TestLockout:
 
 class TestWithAPassword:
     @pytest.fixture
-    def locked(self, another_app: Callable[..., Flask]) -> World:
+    def locked(self, another_app: Callable[..., Flask]) -> Submitting:
         app = another_app(password="balloon", secret_key="0" * 32)  # noqa: S106
-        return World(app)
+        return Submitting(app)
 
-    def test_an_account_passes_the_gate_and_nobody_makes_one_outside(self, locked: World) -> None:
+    def test_an_account_passes_the_gate_and_nobody_makes_one_outside(self, locked: Submitting) -> None:
         assert locked.ask("nobody", "POST", "/auth/register", unique()).status_code == 401
         inside = locked.app.test_client()
         token = inside.post("/login", json={"password": "balloon"}).json["token"]  # type: ignore[index]
@@ -523,7 +469,7 @@ class TestWithAPassword:
         assert answer["user"]["is_admin"]
 
 
-def test_flights_need_no_database(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flights_need_no_database(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it does not answer, accounts are 503 with when to come again, and winds and flights go on."""
 
     def gone(*_: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import threading
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -14,25 +13,18 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import text
-from werkzeug.test import TestResponse
 
 from api import mission_answers
-from api.services import EXTENSION, Services
 from habsim.reverse import MAX_FLIGHTS
 from habsim.reverse import plan as plans
-from missions.cluster import LocalCores
-from missions.jobs import Queue
 from missions.jobtypes import JOB_TYPES
-from missions.running import Runner, Running
 from store.manifest import wind_file_name
 from store.publish import publish
 from tests.api.test_answers import assert_is
 from tests.asking import error_text, zpb_landing
+from tests.people import PREFIX, World
 from tests.worlds import CYCLE, distance, sample, uniform, write_field
 
-PREFIX = "/api/v1"
-PASSWORD = "up-and-away"
-ROLES = ("nobody", "user", "other", "member", "admin")
 UP_AND_DOWN = {"name": "20 km", "asc": 5, "desc": 8, "equil": 20000, "eqtime": 0}
 GAS = {"name": "gas", "profile": "physical", "envelope": "kaymont-1200", "payload_mass": 1.0, "asc": 5, "desc": 6}
 SEARCH: dict[str, Any] = {
@@ -65,51 +57,9 @@ def changed(base: dict[str, Any], path: str, *value: Any) -> dict[str, Any]:
     return body
 
 
-class World:
-    """An application with a user, another one, a member of the user's organisation, and an administrator."""
-
-    def __init__(self, app: Flask) -> None:
-        self.app = app
-        self.tokens: dict[str, str] = {}
-        accounts = self.services.missions.accounts
-        ids = {}
-        for role in ROLES[1:]:
-            body = {"username": role, "email": f"{role}@example.org", "password": PASSWORD}
-            ids[role] = self.ok("nobody", "POST", "/auth/register", body)["id"]
-            if role == "admin":
-                accounts.change(uuid.UUID(ids[role]), {"is_admin": True})
-            given = {"username": role, "password": PASSWORD}
-            self.tokens[role] = self.ok("nobody", "POST", "/auth/login", given)["token"]
-        club = self.ok("admin", "POST", "/auth/admin/organizations", {"name": "club"})["id"]
-        for role in ("user", "member"):
-            self.ok("admin", "PUT", f"/auth/admin/users/{ids[role]}", {"organization_id": club})
-
-    @property
-    def services(self) -> Services:
-        services: Services = self.app.extensions[EXTENSION]
-        return services
-
-    def ask(self, role: str, method: str, path: str, body: Any = None, **more: Any) -> TestResponse:
-        headers = {"Authorization": f"Bearer {self.tokens[role]}"} if role in self.tokens else {}
-        given = {} if body is None else {"json": body}
-        return self.app.test_client().open(f"{PREFIX}{path}", method=method, headers=headers, **given, **more)
-
-    def ok(self, role: str, method: str, path: str, body: Any = None) -> Any:
-        response = self.ask(role, method, path, body)
-        assert response.status_code in {200, 201, 202}, response.text
-        return response.json
-
+class Searching(World):
     def planned(self, body: dict[str, Any]) -> str:
         return str(self.ok("user", "POST", "/reverse/plan", body)["id"])
-
-    def work(self) -> None:
-        """Compute all searches that wait."""
-        service = self.services
-        queue = Queue(service.missions.database, service.settings, "test")
-        orchestrator = service.orchestrator
-        runner = Runner(queue, service.missions.results, JOB_TYPES, orchestrator, LocalCores(orchestrator))
-        while (job := queue.claim("reverse")) is not None:
-            runner.run(Running(job, threading.Event()))
 
     def found(self, body: dict[str, Any], query: str = "") -> Any:
         """Plan a search, compute it, and take its results."""
@@ -133,12 +83,12 @@ class World:
 
 
 @pytest.fixture(scope="module")
-def world(app: Flask) -> World:
-    return World(app)
+def world(app: Flask) -> Searching:
+    return Searching.of(app)
 
 
 @pytest.fixture(scope="module")
-def done(world: World) -> str:
+def done(world: Searching) -> str:
     """A search that the user shares, and that is completed."""
     simulation_id = world.planned({**SEARCH, "name": "Back", "description": "to the field", "shared": True})
     world.work()
@@ -148,7 +98,7 @@ def done(world: World) -> str:
 # --- The contract
 
 
-def test_an_estimate_is_the_size_and_nothing_is_stored(world: World) -> None:
+def test_an_estimate_is_the_size_and_nothing_is_stored(world: Searching) -> None:
     before = world.searches()
     response = world.ask("user", "POST", "/reverse/estimate", SEARCH)
     assert response.status_code == 200, response.text
@@ -163,7 +113,7 @@ def test_an_estimate_is_the_size_and_nothing_is_stored(world: World) -> None:
     assert world.searches() == before
 
 
-def test_a_plan_waits_with_its_estimate_and_the_config_as_it_was_given(world: World) -> None:
+def test_a_plan_waits_with_its_estimate_and_the_config_as_it_was_given(world: Searching) -> None:
     body = {**SEARCH, "name": "A name", "description": "Two\nlines", "balloons": [UP_AND_DOWN, GAS]}
     response = world.ask("user", "POST", "/reverse/plan", body)
     assert response.status_code == 202, response.text
@@ -188,14 +138,14 @@ def test_a_plan_waits_with_its_estimate_and_the_config_as_it_was_given(world: Wo
 
 
 @pytest.mark.parametrize("query", ["", "?limit=3&offset=2", "?time=2026-11-19T06:00:00Z", "?limit=1"])
-def test_results_are_as_described(world: World, done: str, query: str) -> None:
+def test_results_are_as_described(world: Searching, done: str, query: str) -> None:
     response = world.ask("user", "GET", f"/reverse/plan/{done}/results{query}")
     assert response.status_code == 200, response.text
     assert_is(mission_answers.SearchResults, response.data)
     assert "NaN" not in response.text
 
 
-def test_the_simulation_of_a_search_tells_what_it_was_made_from(world: World, done: str) -> None:
+def test_the_simulation_of_a_search_tells_what_it_was_made_from(world: Searching, done: str) -> None:
     row = world.ok("user", "GET", f"/simulations/{done}")
     assert (row["status"], row["progress"], row["shared"], row["name"]) == ("completed", 100.0, True, "Back")
     results = world.ok("user", "GET", f"/reverse/plan/{done}/results")
@@ -206,7 +156,7 @@ def test_the_simulation_of_a_search_tells_what_it_was_made_from(world: World, do
     assert json.loads(whole.data)["launch_times"] == results["launch_times"]
 
 
-def test_submitting_a_search_as_a_simulation_is_the_same(world: World, done: str) -> None:
+def test_submitting_a_search_as_a_simulation_is_the_same(world: Searching, done: str) -> None:
     given = {"type": "reverse", "config": SEARCH}
     response = world.ask("user", "POST", "/simulations/submit", given)
     assert response.status_code == 202, response.text
@@ -246,7 +196,7 @@ def test_the_description_of_the_api_has_the_answers_typed(client: FlaskClient) -
 # --- What is found
 
 
-def test_candidates_are_where_the_wind_carries_into_the_zone(world: World, done: str) -> None:
+def test_candidates_are_where_the_wind_carries_into_the_zone(world: Searching, done: str) -> None:
     """Uniform winds: each flight lands where the closed form says, so hits, probabilities and distances are known."""
     found = world.ok("user", "GET", f"/reverse/plan/{done}/results?limit=1000")
     target = SEARCH["target"]
@@ -272,7 +222,7 @@ def test_candidates_are_where_the_wind_carries_into_the_zone(world: World, done:
     assert [candidate["rank"] for candidate in found["candidates"]] == list(range(1, found["total"] + 1))
 
 
-def test_pages_are_parts_of_the_whole(world: World, done: str) -> None:
+def test_pages_are_parts_of_the_whole(world: Searching, done: str) -> None:
     path = f"/reverse/plan/{done}/results"
     whole = world.ok("user", "GET", f"{path}?limit=1000")
     part = world.ok("user", "GET", f"{path}?limit=4&offset=3")
@@ -281,7 +231,7 @@ def test_pages_are_parts_of_the_whole(world: World, done: str) -> None:
     assert world.ok("user", "GET", f"{path}?offset=1000000")["candidates"] == []
 
 
-def test_results_of_one_launch_time(world: World, done: str) -> None:
+def test_results_of_one_launch_time(world: Searching, done: str) -> None:
     path = f"/reverse/plan/{done}/results"
     whole = world.ok("user", "GET", f"{path}?limit=1000")
     for time in ("2026-11-19T06:00:00Z", "2026-11-19T07:00:00%2B01:00"):
@@ -297,7 +247,7 @@ def test_results_of_one_launch_time(world: World, done: str) -> None:
     assert told.startswith("time is 2026-11-19T07:00:00Z, which is none of the launch times")
 
 
-def test_the_map_has_the_best_of_each_place(world: World) -> None:
+def test_the_map_has_the_best_of_each_place(world: Searching) -> None:
     """Two balloons that are carried 16 and 33 km: from most places one of them is better."""
     low = {**UP_AND_DOWN, "name": "10 km", "equil": 10000}
     found = world.found({**SEARCH, "balloons": [UP_AND_DOWN, low]}, "?limit=1000")
@@ -315,7 +265,7 @@ def test_the_map_has_the_best_of_each_place(world: World) -> None:
             assert feature["properties"][name] == expected[name], name
 
 
-def test_launch_times_are_ranked_by_their_best(world: World) -> None:
+def test_launch_times_are_ranked_by_their_best(world: Searching) -> None:
     found = world.found({**SEARCH, "members": [1]})
     times = found["launch_times"]
     assert [each["time"][11:13] for each in times] == ["00", "06", "12"]
@@ -325,7 +275,7 @@ def test_launch_times_are_ranked_by_their_best(world: World) -> None:
     assert found["members"] == [1]
 
 
-def test_probability_is_the_share_of_the_members_that_hit(world: World) -> None:
+def test_probability_is_the_share_of_the_members_that_hit(world: Searching) -> None:
     """One place; the zone lies where member 2 lands, 2.4 km from where the others do."""
     launched = {**UP_AND_DOWN, "alt": 0, "lat": 45.0, "lon": 0.5}
     lat, lon = zpb_landing({name: str(value) for name, value in launched.items()}, 12.0, 5.0)
@@ -338,7 +288,7 @@ def test_probability_is_the_share_of_the_members_that_hit(world: World) -> None:
         assert best["distance"] < 30.0
 
 
-def test_a_flight_passes_through_the_zone_at_an_altitude(world: World) -> None:
+def test_a_flight_passes_through_the_zone_at_an_altitude(world: Searching) -> None:
     body = changed({**SEARCH, "hit": "pass"}, "area.radius", 0)
     body["target"] = {"lat": 45.0, "lon": 0.5, "radius": 5000, "lowest": 15000, "highest": 25000}
     assert world.found(body)["flights"]["hits"] == 0  # by then the wind has carried it away
@@ -346,7 +296,7 @@ def test_a_flight_passes_through_the_zone_at_an_altitude(world: World) -> None:
     assert world.found(body)["flights"]["hits"] == 9
 
 
-def test_who_is_in_the_zone_at_a_time(world: World) -> None:
+def test_who_is_in_the_zone_at_a_time(world: Searching) -> None:
     """In the air for 6500 s: of the launches every hour those of the last two hours are still there to be judged."""
     found = world.found(ARRIVAL)
     assert found["mission"] == "target_window"
@@ -357,7 +307,7 @@ def test_who_is_in_the_zone_at_a_time(world: World) -> None:
 
 
 @pytest.mark.parametrize("lon", [180.0, -179.95, 179.99])
-def test_a_zone_at_the_antimeridian_is_found(world: World, lon: float) -> None:
+def test_a_zone_at_the_antimeridian_is_found(world: Searching, lon: float) -> None:
     body = {**SEARCH, "target": {"lat": 10.0, "lon": lon, "radius": 15000}}
     body["area"] = {**SEARCH["area"], "lat": 10.0, "lon": lon - 0.5 if lon > 0 else lon + 359.5, "shape": "square"}
     found = world.found(body)
@@ -370,7 +320,7 @@ def test_a_zone_at_the_antimeridian_is_found(world: World, lon: float) -> None:
     assert max(longitudes) > 179.0
 
 
-def test_gas_balloons_are_flown_as_sim_flies_them(world: World) -> None:
+def test_gas_balloons_are_flown_as_sim_flies_them(world: Searching) -> None:
     """The closest approach of a search is the landing of the same balloon at `/sim/singlezpb`."""
     body = changed({**SEARCH, "balloons": [GAS], "members": [1]}, "area.radius", 0)
     body["target"]["radius"] = 500000
@@ -386,7 +336,7 @@ def test_gas_balloons_are_flown_as_sim_flies_them(world: World) -> None:
     assert best["hit_altitude"] == pytest.approx(0.0, abs=1.0)
 
 
-def test_a_simulation_that_is_no_search_has_no_such_results(world: World) -> None:
+def test_a_simulation_that_is_no_search_has_no_such_results(world: Searching) -> None:
     config = {
         "timestamp": 1795050000, "lat": 37.0, "lon": -121.0, "alt": 24, "equil": 30000, "eqtime": 1, "asc": 4,
         "desc": 8,
@@ -399,7 +349,7 @@ def test_a_simulation_that_is_no_search_has_no_such_results(world: World) -> Non
 # --- Who may
 
 
-def test_every_role_on_every_route(world: World, done: str, app: Flask) -> None:
+def test_every_role_on_every_route(world: Searching, done: str, app: Flask) -> None:
     signed_in = {"nobody": 401, "user": 200, "other": 200, "member": 200, "admin": 200}
     seen = {"nobody": 401, "user": 200, "other": 404, "member": 200, "admin": 200}
     table: dict[tuple[str, str], tuple[dict[str, int], str, Any]] = {
@@ -424,7 +374,7 @@ def test_every_role_on_every_route(world: World, done: str, app: Flask) -> None:
                 assert world.ask(role, method, path, {"wrong": 1}).status_code == 401
 
 
-def test_a_search_that_is_not_shared_is_for_its_user_alone(world: World) -> None:
+def test_a_search_that_is_not_shared_is_for_its_user_alone(world: Searching) -> None:
     simulation_id = world.planned(SEARCH)
     world.work()
     path = f"/reverse/plan/{simulation_id}/results"
@@ -444,18 +394,18 @@ MISSING = (
 
 
 @pytest.mark.parametrize("path", MISSING)
-def test_what_is_missing_is_named(world: World, path: str) -> None:
+def test_what_is_missing_is_named(world: Searching, path: str) -> None:
     assert f"{path} is missing" in world.refused(changed(SEARCH, path))
 
 
 @pytest.mark.parametrize("path", ["arrival.time", "arrival.days"])
-def test_what_is_missing_of_an_arrival_is_named(world: World, path: str) -> None:
+def test_what_is_missing_of_an_arrival_is_named(world: Searching, path: str) -> None:
     assert world.refused(changed(ARRIVAL, path)) == f"{path} is missing"
 
 
 @pytest.mark.parametrize("path", ["", "target.", "area.", "window.", "balloons.0."])
 @pytest.mark.parametrize("name", ["colour", "Radius", "__proto__", "'; DROP TABLE simulations; --"])
-def test_unknown_fields_are_refused_at_every_depth(world: World, path: str, name: str) -> None:
+def test_unknown_fields_are_refused_at_every_depth(world: Searching, path: str, name: str) -> None:
     assert world.refused(changed(SEARCH, path + name, 1)) == f"{path}{name} is unknown"
 
 
@@ -475,7 +425,7 @@ OUT_OF_RANGE = [
 
 
 @pytest.mark.parametrize(("path", "value", "limit"), OUT_OF_RANGE)
-def test_out_of_range_says_value_and_limit(world: World, path: str, value: float, limit: str) -> None:
+def test_out_of_range_says_value_and_limit(world: Searching, path: str, value: float, limit: str) -> None:
     told = world.refused(changed(SEARCH, path, value))
     assert told.startswith(f"{path} is {value}, ")
     assert told.endswith(f"it must be {limit}")
@@ -486,7 +436,7 @@ def test_out_of_range_says_value_and_limit(world: World, path: str, value: float
     [("days", 0, "more than 0"), ("days", 31, "at most 30"), ("tolerance_minutes", -1, "at least 0"),
      ("tolerance_minutes", 1441, "at most 1440"), ("step_hours", 0, "at least 0.05")],
 )  # fmt: skip
-def test_out_of_range_of_an_arrival(world: World, path: str, value: float, limit: str) -> None:
+def test_out_of_range_of_an_arrival(world: Searching, path: str, value: float, limit: str) -> None:
     assert world.refused(changed(ARRIVAL, f"arrival.{path}", value)).endswith(f"it must be {limit}")
 
 
@@ -498,7 +448,7 @@ OTHERS = (
 
 
 @pytest.mark.parametrize("path", sorted({*NUMBERS, *OTHERS}))
-def test_wrong_types_are_refused_by_name(world: World, path: str) -> None:
+def test_wrong_types_are_refused_by_name(world: Searching, path: str) -> None:
     wrong: list[Any] = ["x" * 60, [-1], {"a": 1}, ["all"], 1e400 if path in NUMBERS else -7.5]
     if path in NUMBERS:
         wrong += ["1", True] if path in {"target.lowest", "target.highest"} else ["1", "NaN", True, None]
@@ -551,7 +501,7 @@ def test_wrong_types_are_refused_by_name(world: World, path: str) -> None:
         ("name", "a\x00b", "name is"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_is_refused(world: World, path: str, value: Any, told: str) -> None:
+def test_what_cannot_be_is_refused(world: Searching, path: str, value: Any, told: str) -> None:
     assert told in world.refused(changed(SEARCH, path, value))
 
 
@@ -563,11 +513,11 @@ def test_what_cannot_be_is_refused(world: World, path: str, value: Any, told: st
         ({"arrival": None}, "arrival is missing; mission target_window needs it"),
     ],
 )
-def test_what_does_not_go_with_an_arrival(world: World, change: dict[str, Any], told: str) -> None:
+def test_what_does_not_go_with_an_arrival(world: Searching, change: dict[str, Any], told: str) -> None:
     assert told in world.refused({**ARRIVAL, **change})
 
 
-def test_a_search_of_a_million_millions_is_refused_with_the_count_and_the_limit(world: World) -> None:
+def test_a_search_of_a_million_millions_is_refused_with_the_count_and_the_limit(world: Searching) -> None:
     body = {**SEARCH, "area": {**SEARCH["area"], "radius": 2_000_000, "spacing": 10, "shape": "square"}}
     body["window"] = {"from": "2026-11-19T00:00:00Z", "to": "2026-11-19T12:00:00Z", "step_hours": 1}
     flights = 400_001**2 * 12 * 3
@@ -580,7 +530,7 @@ def test_a_search_of_a_million_millions_is_refused_with_the_count_and_the_limit(
     assert response.json["details"] == {"flights": flights, "limit": MAX_FLIGHTS}
 
 
-def test_too_many_launch_times_are_refused(world: World) -> None:
+def test_too_many_launch_times_are_refused(world: Searching) -> None:
     body = changed(SEARCH, "area.radius", 0)
     body["window"] = {"from": "1970-01-01T00:00:00Z", "to": "2999-01-01T00:00:00Z", "step_hours": 1}
     told = world.refused(body)
@@ -601,13 +551,15 @@ def test_too_many_launch_times_are_refused(world: World) -> None:
         ),
     ],
 )
-def test_times_outside_the_cycle_are_refused_with_what_it_covers(world: World, body: dict[str, Any], told: str) -> None:
+def test_times_outside_the_cycle_are_refused_with_what_it_covers(
+    world: Searching, body: dict[str, Any], told: str
+) -> None:
     refusal = world.refused(body)
     assert refusal.startswith(told)
     assert refusal.endswith("which covers 2026-11-19T00:00:00Z to 2026-11-20T00:00:00Z")
 
 
-def test_times_that_are_outside_in_part_are_told(world: World) -> None:
+def test_times_that_are_outside_in_part_are_told(world: Searching) -> None:
     body = changed(SEARCH, "window.to", "2026-11-20T18:00:00Z")
     warning = (
         "2 of 7 launch times are outside cycle 2026111900, which covers 2026-11-19T00:00:00Z to 2026-11-20T00:00:00Z"
@@ -624,26 +576,26 @@ def test_times_that_are_outside_in_part_are_told(world: World) -> None:
     assert len(found["launch_times"]) == 4
 
 
-def test_a_cycle_that_is_not_there(world: World) -> None:
+def test_a_cycle_that_is_not_there(world: Searching) -> None:
     assert "2020010100" in world.refused({**SEARCH, "cycle": "2020010100"}, 404)
     assert world.ok("user", "POST", "/reverse/estimate", {**SEARCH, "cycle": CYCLE})["cycle"] == CYCLE
 
 
 @pytest.mark.parametrize("content", ["", "[]", "null", '"x"', "3", "{", '{"target": NaN}', "[" * 100_000, "\xff"])
-def test_what_is_no_json_object_is_refused(world: World, content: str) -> None:
+def test_what_is_no_json_object_is_refused(world: Searching, content: str) -> None:
     for route in ("plan", "estimate"):
         more = {"data": content.encode("latin-1"), "content_type": "application/json"}
         assert world.ask("user", "POST", f"/reverse/{route}", **more).status_code == 400
 
 
-def test_a_body_of_a_megabyte_is_refused(world: World) -> None:
+def test_a_body_of_a_megabyte_is_refused(world: Searching) -> None:
     for body in ({**SEARCH, "name": "x" * 1_100_000}, {**SEARCH, "members": [1] * 600_000}):
         path = "/reverse/plan"
         assert "too large" in error_text(world.ask("user", "POST", path, body), 413, path)
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE simulations; --", "<script>alert(1)</script>", '"><img src=x>'])
-def test_text_is_kept_as_text(world: World, text: str) -> None:
+def test_text_is_kept_as_text(world: Searching, text: str) -> None:
     body = {**SEARCH, "name": text, "description": text, "balloons": [{**UP_AND_DOWN, "name": text}]}
     found = world.found(body)
     assert found["candidates"][0]["configuration"] == text
@@ -659,7 +611,7 @@ def test_text_is_kept_as_text(world: World, text: str) -> None:
         ("limit=1&limit=2", "given 2 times"), ("time=now", "RFC 3339"), ("time=", "RFC 3339"), ("limt=5", "limit"),
     ],
 )  # fmt: skip
-def test_parts_that_cannot_be_asked_for(world: World, done: str, query: str, told: str) -> None:
+def test_parts_that_cannot_be_asked_for(world: Searching, done: str, query: str, told: str) -> None:
     path = f"/reverse/plan/{done}/results"
     assert told in error_text(world.ask("user", "GET", f"{path}?{query}"), 400, path)
 
@@ -668,13 +620,13 @@ def test_parts_that_cannot_be_asked_for(world: World, done: str, query: str, tol
 
 
 def test_without_a_cycle_nothing_is_planned(another_app: Callable[..., Flask]) -> None:
-    empty = World(another_app(members=0))
+    empty = Searching.of(another_app(members=0))
     assert "cycle" in empty.refused(SEARCH, 503)
     assert empty.searches() == 0
 
 
 def test_a_member_that_cannot_be_read_is_left_out_and_named(another_app: Callable[..., Flask], tmp_path: Path) -> None:
-    world = World(another_app(members=3))
+    world = Searching.of(another_app(members=3))
     file = tmp_path / "bucket" / wind_file_name(CYCLE, 1)
     file.write_bytes(bytes(file.stat().st_size))
     found = world.found(SEARCH)
@@ -689,7 +641,7 @@ def test_a_search_whose_cycle_has_gone_on_fails_with_what_it_covers(
     another_app: Callable[..., Flask], tmp_path: Path
 ) -> None:
     """It waits while a cycle comes that begins after its window."""
-    world = World(another_app(members=1))
+    world = Searching.of(another_app(members=1))
     bucket = world.services.orchestrator.cycles.bucket
     simulation_id = world.planned(SEARCH)
     later = write_field(tmp_path / wind_file_name("2026112000", 0), sample(uniform(1.0, 1.0), start=1795132800.0))
@@ -705,7 +657,7 @@ def test_a_search_whose_cycle_has_gone_on_fails_with_what_it_covers(
     assert "is failed, it has no result" in error_text(world.ask("user", "GET", path), 409, path)
 
 
-def test_a_search_is_cancelled_under_way(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_is_cancelled_under_way(world: Searching, monkeypatch: pytest.MonkeyPatch) -> None:
     """Cancelled between chunks: nothing of it is kept, and it ends as cancelled."""
     monkeypatch.setattr(plans, "_CHUNK_FLIGHTS", 50)
     world.work()  # what other tests left
@@ -730,7 +682,7 @@ def test_a_search_is_cancelled_under_way(world: World, monkeypatch: pytest.Monke
     assert kept == 0
 
 
-def test_progress_grows_chunk_by_chunk(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_grows_chunk_by_chunk(world: Searching, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plans, "_CHUNK_FLIGHTS", 100)
     world.work()  # what other tests left
     reverse, told = JOB_TYPES["reverse"], []
