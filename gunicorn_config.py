@@ -17,17 +17,13 @@ from typing import TYPE_CHECKING, Any
 from gunicorn import util
 from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import ThreadWorker
-from pydantic import ValidationError
 
-from settings import Settings
+from settings import read_settings
 
 if TYPE_CHECKING:
     from gunicorn.arbiter import Arbiter
 
-try:
-    _settings = Settings()
-except ValidationError as error:
-    raise SystemExit("\n".join(f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors())) from None
+_settings = read_settings()
 
 bind = f"{_settings.host}:{_settings.port}"
 workers = _settings.web_workers

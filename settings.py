@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -159,3 +160,19 @@ class Settings(BaseSettings):
     @property
     def bucket_dir(self) -> Path:
         return self.bucket_folder or self.data_dir / "bucket"
+
+
+def read_settings() -> Settings:
+    """The settings of the environment. Ends the program with a sentence for each that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SystemExit("\n".join(map(_sentence, error.errors(include_url=False)))) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    name = str(error["loc"][0]) if error["loc"] else "the settings"
+    fields = Settings.model_fields.values()
+    is_secret = any(field.validation_alias == name and "SecretStr" in str(field.annotation) for field in fields)
+    value = "" if is_secret else f" is {error['input']!r}"
+    return f"{name}{value}: {error['msg']}"

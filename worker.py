@@ -17,8 +17,6 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
-from pydantic import ValidationError
-
 import cutfiles
 from habsim.errors import DatabaseError, HabsimError
 from housekeeping import Housekeeper
@@ -29,7 +27,7 @@ from missions.jobtypes import JOB_TYPES, JobType
 from missions.results import Results
 from missions.running import Runner, Running
 from opening import look_for_cycle
-from settings import Settings
+from settings import Settings, read_settings
 
 log = logging.getLogger("worker")
 
@@ -154,11 +152,9 @@ def main() -> int:
     logging.getLogger("botocore").setLevel(logging.WARNING)
     logging.getLogger("distributed").setLevel(logging.WARNING)
     parent = int(sys.argv[1]) if len(sys.argv) > 1 else None
+    settings = read_settings()
     try:
-        settings = Settings()
         worker = Worker(settings, JOB_TYPES)
-    except ValidationError as error:
-        raise SystemExit("\n".join(f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors())) from None
     except HabsimError as error:
         raise SystemExit(error.message) from None
     for number in (signal.SIGTERM, signal.SIGINT):

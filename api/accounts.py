@@ -24,17 +24,17 @@ api = APIBlueprint("accounts", __name__, url_prefix="/api/v1/auth", abp_tags=[TA
 
 # All others need an account, those under `/admin` one of an administrator.
 OPEN_ENDPOINTS = frozenset({"accounts.register", "accounts.login"})
-_REGISTRATIONS_FREE = 20  # from one address, before the first wait
+_REGISTRATIONS = 100  # in an hour from one address, behind which may be a class
 
 
 @api.before_request
 def _check_who_asks() -> None:
     # Before the body is looked at: who may not ask is not told what would be wrong with it.
-    if request.endpoint not in OPEN_ENDPOINTS:
-        if "/admin/" in str(request.url_rule):
-            signing.administrator()
-        else:
-            signing.viewer()
+    if request.endpoint in OPEN_ENDPOINTS:
+        return
+    signing.require_account()
+    if "/admin/" in str(request.url_rule) and request.method != "OPTIONS":
+        signing.administrator()
 
 
 class PageQuery(Query):
@@ -58,7 +58,7 @@ class IdPath(BaseModel):
 )
 def register(body: RegisterBody) -> Response:
     accounts = services().missions.accounts
-    accounts.lockout.attempt({lockout.of_address(request.remote_addr, "register"): _REGISTRATIONS_FREE})
+    accounts.lockout.count(lockout.of_address(request.remote_addr, "register"), "registrations", _REGISTRATIONS)
     user = accounts.register(NewAccount(body.username, body.email, body.password, body.name))
     return json_response(user_content(user), 201)
 

@@ -53,7 +53,7 @@ class RegisterBody(Body):
 
 
 class LoginBody(Body):
-    username: str = Field(min_length=1, max_length=USERNAME_LENGTH)
+    username: str = Field(min_length=1, max_length=USERNAME_LENGTH, pattern=_LINE)
     password: str = Field(min_length=1, max_length=LONGEST)
 
 

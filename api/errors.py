@@ -50,6 +50,7 @@ STATUS: dict[type[HabsimError], int] = {
     HabsimError: 500,
 }
 _RETRY_SECONDS = 30
+_MOST_SENTENCES = 20
 
 
 class ErrorShape(BaseModel):
@@ -90,10 +91,12 @@ def _habsim_error(error: HabsimError) -> Response:
     status = status_of(error)
     if status >= 500:
         log.error("request %s: %s", g.get("request_id", "-"), error.message)
-    details = error.details
-    if status == 500:
+    message, details = error.message, error.details
+    if isinstance(error, DatabaseError):  # it names addresses and users
+        message = "the database does not answer; try again soon"
+    if status == 500 or isinstance(error, DatabaseError):
         details = {**(details or {}), "request_id": g.get("request_id")}
-    response = error_response(status, error.message, details, in_flight=isinstance(error, FlightError))
+    response = error_response(status, message, details, in_flight=isinstance(error, FlightError))
     if isinstance(error, BusyError):
         response.headers["Retry-After"] = str(error.retry_after_seconds)
     elif status == 401:
@@ -128,9 +131,10 @@ def _unexpected_error(error: Exception) -> Response:
 
 
 def validation_error(error: ValidationError) -> Response:
-    """400 with a sentence per wrong parameter."""
-    sentences = dict(_sentences(error.errors(include_url=False)))
-    return error_response(400, "; ".join(sentences.values()), {"parameters": sentences})
+    """400 with a sentence per wrong parameter, of very many the first."""
+    sentences = dict(_sentences(error.errors(include_url=False)[:_MOST_SENTENCES]))
+    text, more = "; ".join(sentences.values()), error.error_count() - _MOST_SENTENCES
+    return error_response(400, f"{text}; and {more} more" if more > 0 else text, {"parameters": sentences})
 
 
 def _sentences(errors: Iterable[ErrorDetails]) -> Iterable[tuple[str, str]]:
@@ -159,7 +163,8 @@ def _sentence(name: str, error: ErrorDetails) -> str:
         case "string_pattern_mismatch":
             return f"{value}, it must match {context['pattern']}"
         case "float_type" | "int_type":
-            return f"{name} is {_shortened(repr(error['input']))}, it must be a number"
+            given = error["input"]
+            return f"{name} is {_shortened(repr(given) if isinstance(given, str) else given)}, it must be a number"
         case "model_type" | "model_attributes_type" | "dict_type" | "json_invalid":
             return f"{name or 'the body'} must be a JSON object{'' if name else ', of the type application/json'}"
         case "uuid_parsing" | "uuid_type":
@@ -169,7 +174,10 @@ def _sentence(name: str, error: ErrorDetails) -> str:
         case "string_too_long":
             return f"{name} has {len(error['input'])} characters, it must have at most {context['max_length']}"
         case "string_too_short":
-            return f"{name} has {len(error['input'])} characters, it must have at least {context['min_length']}"
+            given, least = error["input"], context["min_length"]
+            # Names are stripped before they are measured.
+            count = len(given) if len(given) < least else len(given.strip())
+            return f"{name} has {count} characters, it must have at least {least}"
         case "value_error":
             return f"{name}: {context['error']}" if name else str(context["error"])
         case _:
@@ -182,6 +190,14 @@ def _limit(value: float) -> str:
 
 
 def _shortened(value: object) -> str:
-    text = value if isinstance(value, str) else repr(value)
+    match value:
+        case str():
+            text = value
+        case list():  # which may be as deep as it likes
+            text = f"a list of {len(value)}"
+        case dict():
+            text = f"an object of {len(value)}"
+        case _:
+            text = repr(value)
     text = text if text.isprintable() else ascii(text)
     return (text if len(text) <= 40 else text[:37] + "...") or "empty"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -43,7 +44,8 @@ def _members(value: Any) -> Any:
         or not all(type(member) is int and 0 <= member < MOST_MEMBERS for member in value)
         or len(set(value)) < len(value)
     ):
-        raise ValueError(f'{value!a:.40} is neither "all" nor a list of different members, 0..{MOST_MEMBERS - 1}')
+        given = reprlib.repr(value)[:40]  # as deep as it may be
+        raise ValueError(f'{given} is neither "all" nor a list of different members, 0..{MOST_MEMBERS - 1}')
     return value
 
 

@@ -131,7 +131,7 @@ def login() -> str | BaseResponse | tuple[str, int]:
     patience = services().missions.accounts.lockout
     key = lockout.of_address(request.remote_addr, "gate")
     try:
-        patience.attempt({key: lockout.FREE_OF_ADDRESS})
+        patience.attempt({key: lockout.OF_ADDRESS})
     except BusyError as error:
         if request.is_json:
             raise
@@ -178,5 +178,9 @@ def _local(target: str) -> str:
 
 @pages.route("/logout")
 def logout() -> BaseResponse:
+    """Of the password, and of the account where there is one."""
     session.clear()
-    return redirect(url_for("session.login") if services().settings.password is not None else url_for("page.home"))
+    to_login = services().settings.password is not None
+    response = redirect(url_for("session.login" if to_login else "page.home"))
+    signing.sign_out(response)
+    return response

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Request, Response, g, request
+import contextlib
+
+from flask import Request, g, request
 from flask.sessions import SecureCookieSessionInterface
+from werkzeug.wrappers import Response as BaseResponse
 
 from api.services import services
-from habsim.errors import ForbiddenError, NotSignedInError
+from habsim.errors import DatabaseError, ForbiddenError, NotSignedInError
 from missions.accounts import Viewer
 from missions.tokens import TOKEN_SECONDS
 
@@ -42,7 +45,8 @@ def viewer() -> Viewer:
 
 def require_account() -> None:
     """For `before_request` of routes that are for accounts: who may not ask is not told what is wrong with the body."""
-    viewer()
+    if request.method != "OPTIONS":  # a browser asks without the token whether it may send it
+        viewer()
 
 
 def administrator() -> Viewer:
@@ -70,12 +74,20 @@ def is_https() -> bool:
     return request.is_secure or request.headers.get("X-Forwarded-Proto", "").split(",")[0].strip() == "https"
 
 
-def set_cookie(response: Response, token: str) -> None:
+def set_cookie(response: BaseResponse, token: str) -> None:
     """Give a page the token, out of the reach of scripts and other sites."""
     response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="Lax", secure=is_https())
 
 
-def delete_cookie(response: Response) -> None:
+def sign_out(response: BaseResponse) -> None:
+    """End the session of the account that the page has, if it has one."""
+    if COOKIE in request.cookies:
+        with contextlib.suppress(NotSignedInError, DatabaseError):
+            services().missions.accounts.logout(_known())
+        delete_cookie(response)
+
+
+def delete_cookie(response: BaseResponse) -> None:
     response.delete_cookie(COOKIE, httponly=True, samesite="Lax", secure=is_https())
 
 

@@ -15,11 +15,12 @@ from habsim.errors import ConflictError, ForbiddenError, NotFoundError, NotSigne
 from missions import lockout, passwords
 from missions.database import Database, insert_if_absent, now_seconds
 from missions.lockout import Lockout
-from missions.models import Organization, RevokedToken, User
+from missions.models import Organization, RevokedToken, Simulation, User
 from missions.tokens import TOKEN_SECONDS, Claims, Tokens
 
 log = logging.getLogger(__name__)
 
+_DELETED_AT_A_TIME = 100
 _LIKE_SIGNS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 
@@ -101,14 +102,21 @@ class Accounts:
         Raises NotSignedInError, which does not tell whether there is such a user, ForbiddenError for one that is not
         active, BusyError after too many failures.
         """
+        by_both = lockout.of_username(username, address or "")
         by_name, by_address = lockout.of_username(username), lockout.of_address(address)
-        self.lockout.attempt({by_name: lockout.FREE_OF_USERNAME, by_address: lockout.FREE_OF_ADDRESS})
+        self.lockout.attempt(
+            {
+                by_both: lockout.OF_USERNAME_FROM_ADDRESS,
+                by_name: lockout.OF_USERNAME,
+                by_address: lockout.OF_ADDRESS,
+            }
+        )
         with self._database.reading() as session:
             found = session.execute(select(User).where(User.username_key == username.lower())).scalar_one_or_none()
         if not passwords.is_right(password, found.password_hash if found else None) or found is None:
             log.warning("failed login from %s", address)
             raise NotSignedInError("wrong username or password")
-        self.lockout.succeeded(forget=[by_name], undo=[by_address])
+        self.lockout.succeeded(forget=[by_both], undo=[by_name, by_address])
         if not found.is_active:
             raise ForbiddenError("this account is not active; ask an administrator")
         return self._signed_in(found, password)
@@ -153,8 +161,8 @@ class Accounts:
         ConflictError, BusyError.
         """
         if {"password", "email"} & changes.keys():
-            key = lockout.of_username(viewer.user.username)
-            self.lockout.attempt({key: lockout.FREE_OF_USERNAME})
+            key = f"own password of {viewer.id}"  # of who is signed in: nobody else can use it up
+            self.lockout.attempt({key: lockout.OF_USERNAME_FROM_ADDRESS})
             if not passwords.is_right(current_password or "", viewer.user.password_hash):
                 raise ForbiddenError("current_password is not the password of this account")
             self.lockout.succeeded(forget=[key])
@@ -220,12 +228,24 @@ class Accounts:
             return _loaded(session, user_id)
 
     def delete(self, user_id: uuid.UUID) -> None:
-        """Remove an account and its simulations. Raises NotFoundError, ConflictError for the last administrator."""
+        """Remove an account and its simulations. Raises NotFoundError, ConflictError for the last administrator.
+
+        The simulations go some at a time, so that nobody waits long for the database; who may not sign in any more
+        makes no new ones.
+        """
         with self._database.writing() as session:
             user = _loaded(session, user_id, lock=True)
             if user.is_admin and user.is_active:
                 _refuse_last_admin(session, user)
-            session.execute(delete(User).where(User.id == user_id))
+            user.is_active = False
+            user.token_version += 1
+        some = select(Simulation.id).where(Simulation.user_id == user_id).limit(_DELETED_AT_A_TIME)
+        while True:
+            with self._database.writing() as session:
+                gone = session.execute(delete(Simulation).where(Simulation.id.in_(some)).returning(Simulation.id))
+                if not gone.all():
+                    session.execute(delete(User).where(User.id == user_id))
+                    return
 
     def make_admin(self, new: NewAccount, *, promote: bool) -> tuple[User, bool]:
         """An administrator of that username, and whether the account is new.

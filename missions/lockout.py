@@ -1,24 +1,38 @@
-"""Failed logins: after some, a growing wait, per username and per address, for all workers and machines."""
+"""Failed logins: after some, a growing wait, by username and address, for all workers and machines."""
 
 from __future__ import annotations
 
 import ipaddress
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 
 from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
 
 from habsim.errors import BusyError
 from missions.database import Database, insert_if_absent, now_seconds
 from missions.models import Attempts
 
-# So many may fail before the first wait. Behind one address there may be a whole institute.
-FREE_OF_USERNAME, FREE_OF_ADDRESS = 5, 20
 FIRST_WAIT_SECONDS = 1.0  # doubled with each further failure
-LONGEST_WAIT_SECONDS = 900.0
 FORGOTTEN_SECONDS = 3600.0  # after the last failure
 _DOUBLINGS = 10  # beyond them the wait is at its longest
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How many failures are `free`, and the longest wait (s) after more of them."""
+
+    free: int
+    longest: float
+
+
+# Who guesses from one place soon waits long. A username guessed at from many places waits a little, so that nobody is
+# kept out by others; and behind one address there may be a whole institute.
+OF_USERNAME_FROM_ADDRESS = Patience(5, 900.0)
+OF_USERNAME = Patience(100, 5.0)
+OF_ADDRESS = Patience(20, 900.0)
 
 
 class Lockout:
@@ -27,23 +41,30 @@ class Lockout:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def attempt(self, keys: Mapping[str, int]) -> None:
-        """Count an attempt under each key, with how many are free. Raises BusyError while one of them must wait."""
+    def attempt(self, keys: Mapping[str, Patience]) -> None:
+        """Count an attempt under each key. Raises BusyError while one of them must wait; then none is counted."""
         with self._database.writing() as session:
             now = session.execute(select(now_seconds())).scalar_one()
-            for key, free in sorted(keys.items()):  # in one order: two attempts never wait for each other
-                insert_if_absent(session, Attempts, key=key, failures=0, last=now, blocked_until=0.0)
-                row = session.execute(select(Attempts).where(Attempts.key == key).with_for_update()).scalar_one()
-                wait = row.blocked_until - now
-                if wait > 0:
-                    raise BusyError(
-                        f"too many failed attempts; try again in {math.ceil(wait)} s", max(1, math.ceil(wait))
-                    )
+            for key, patience in sorted(keys.items()):  # in one order: two attempts never wait for each other
+                row = _row(session, key, now)
+                if row.blocked_until > now:
+                    raise _wait("too many failed attempts", row.blocked_until - now)
                 row.failures = 1 if now - row.last > FORGOTTEN_SECONDS else row.failures + 1
                 row.last = now
-                if row.failures >= free:
-                    seconds = FIRST_WAIT_SECONDS * 2.0 ** min(row.failures - free, _DOUBLINGS)
-                    row.blocked_until = now + min(seconds, LONGEST_WAIT_SECONDS)
+                if row.failures >= patience.free:
+                    seconds = FIRST_WAIT_SECONDS * 2.0 ** min(row.failures - patience.free, _DOUBLINGS)
+                    row.blocked_until = now + min(seconds, patience.longest)
+
+    def count(self, key: str, what: str, most: int) -> None:
+        """Count one of at most so many in an hour. Raises BusyError beyond them."""
+        with self._database.writing() as session:
+            now = session.execute(select(now_seconds())).scalar_one()
+            row = _row(session, key, now)
+            if now - row.last > FORGOTTEN_SECONDS:
+                row.failures, row.last = 0, now
+            if row.failures >= most:
+                raise _wait(f"{most} {what} in an hour are the limit", row.last + FORGOTTEN_SECONDS - now)
+            row.failures += 1
 
     def succeeded(self, *, forget: Sequence[str] = (), undo: Sequence[str] = ()) -> None:
         """The attempt was right: all failures of `forget` are forgotten, of `undo` this one alone."""
@@ -57,16 +78,34 @@ class Lockout:
             session.execute(delete(Attempts).where(Attempts.last < now_seconds() - FORGOTTEN_SECONDS))
 
 
-def of_username(username: str) -> str:
-    return f"user {sha256(username.lower().encode('utf-8', 'surrogatepass')).hexdigest()[:32]}"
+def _row(session: Session, key: str, now: float) -> Attempts:
+    insert_if_absent(session, Attempts, key=key, failures=0, last=now, blocked_until=0.0)
+    return session.execute(select(Attempts).where(Attempts.key == key).with_for_update()).scalar_one()
+
+
+def _wait(why: str, seconds: float) -> BusyError:
+    whole = max(1, math.ceil(seconds))
+    return BusyError(f"{why}; try again in {whole} s", whole)
+
+
+def of_username(username: str, address: str | None = None) -> str:
+    """The key of a username, or of one from an address."""
+    return f"user {sha256(username.lower().encode('utf-8', 'surrogatepass')).hexdigest()[:24]}{_place(address)}"
 
 
 def of_address(address: str | None, what: str = "login") -> str:
-    """The key of an address; an IPv6 network of 64 bits is one, since its host may take any in it."""
+    """The key of an address."""
+    return f"{what}{_place(address or 'nowhere')}"
+
+
+def _place(address: str | None) -> str:
+    """An address in a key; an IPv6 network of 64 bits is one, since its host may take any in it."""
+    if address is None:
+        return ""
     try:
-        parsed = ipaddress.ip_address(address or "")
+        parsed = ipaddress.ip_address(address)
     except ValueError:
-        return f"{what} from nowhere"
+        return " from nowhere"
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is None:
-        return f"{what} from {ipaddress.ip_network((parsed, 64), strict=False)}"
-    return f"{what} from {getattr(parsed, 'ipv4_mapped', None) or parsed}"
+        return f" from {ipaddress.ip_network((parsed, 64), strict=False)}"
+    return f" from {getattr(parsed, 'ipv4_mapped', None) or parsed}"

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import logging
+import re
 import uuid
 from dataclasses import dataclass
 
-from habsim.errors import ConflictError, DatabaseError
+from habsim.errors import BadRequestError, ConflictError, DatabaseError
 from missions.accounts import Accounts, NewAccount
 from missions.database import Database
 from missions.jobs import Queue
+from missions.models import USERNAME_LENGTH
 from missions.organizations import Organizations
+from missions.passwords import LONGEST, SHORTEST
 from missions.results import Results
 from missions.simulations import Simulations
 from settings import Settings
 
 log = logging.getLogger(__name__)
+
+_USERNAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{1,{USERNAME_LENGTH - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,11 @@ def open_missions(settings: Settings, secret: str) -> Missions:
         database.prepare()
         if settings.admin_username is not None and settings.admin_password is not None:
             new = admin_account(settings.admin_username, settings.admin_password.get_secret_value())
-            accounts.make_admin(new, promote=False)
+            user, _ = accounts.make_admin(new, promote=False)
+            if not user.is_admin:
+                log.warning("%s of HABSIM_ADMIN_USERNAME is no administrator; `make admin` makes one", user.username)
+    except BadRequestError as error:
+        log.error("there is no administrator from HABSIM_ADMIN_USERNAME: %s", error)
     except (DatabaseError, ConflictError, OSError) as error:
         log.error("accounts and jobs do not work: %s", error)
     # What forks now must make its own connections.
@@ -58,5 +67,12 @@ def open_missions(settings: Settings, secret: str) -> Missions:
 
 
 def admin_account(username: str, password: str) -> NewAccount:
-    """The first administrator, who has yet to give an address."""
+    """The first administrator, who has yet to give an address. Raises BadRequestError for what nobody could register.
+
+    The password itself is not said.
+    """
+    if not _USERNAME.fullmatch(username):
+        raise BadRequestError(f"{username!r} is no username: 2 to {USERNAME_LENGTH} letters, digits, dots and lines")
+    if not SHORTEST <= len(password) <= LONGEST:
+        raise BadRequestError(f"the password has {len(password)} characters, it must have {SHORTEST} to {LONGEST}")
     return NewAccount(username, f"{username.lower()}@localhost", password)

@@ -63,6 +63,6 @@ class Organizations:
 
 
 def _refuse_taken(session: Session, organization_id: uuid.UUID | None, name: str) -> None:
-    holder = session.execute(select(Organization.id).where(Organization.name == name)).scalar_one_or_none()
-    if holder is not None and holder != organization_id:
+    same = select(Organization.id).where(func.lower(Organization.name) == func.lower(name))
+    if set(session.scalars(same)) - {organization_id}:
         raise ConflictError(f"there is an organisation {name} already")

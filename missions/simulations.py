@@ -15,7 +15,7 @@ from missions.accounts import Page, Viewer
 from missions.database import Database, now_seconds
 from missions.jobs import Queue
 from missions.jobtypes import job_type
-from missions.models import COMPLETED, PENDING, Simulation
+from missions.models import COMPLETED, PENDING, Organization, Simulation, User
 from missions.results import Results
 from settings import Settings
 
@@ -83,8 +83,9 @@ class Simulations:
         """Put a simulation into the queue. Raises BadRequestError, BusyError when too many of the user wait."""
         kind = job_type(new.type)
         config = kind.checked(new.config)
-        organization_id = _shared_with(viewer) if new.shared else None
         with self._database.writing() as session:
+            # One after the other, so that the limit holds.
+            session.execute(select(User.id).where(User.id == viewer.id).with_for_update())
             waiting = select(func.count()).where(Simulation.user_id == viewer.id, Simulation.status == PENDING)
             if session.execute(waiting).scalar_one() >= self._most_waiting:
                 raise BusyError(
@@ -93,7 +94,7 @@ class Simulations:
             now = session.execute(select(now_seconds())).scalar_one()
             simulation = Simulation(
                 user_id=viewer.id,
-                organization_id=organization_id,
+                organization_id=_shared_with(session, viewer.id) if new.shared else None,
                 type=new.type,
                 name=new.name,
                 description=new.description,
@@ -120,7 +121,8 @@ class Simulations:
             simulation = _own(session, viewer, simulation_id)
             changes = dict(changes)
             if "shared" in changes:
-                simulation.organization_id = _shared_with(viewer, simulation) if changes.pop("shared") else None
+                shared = changes.pop("shared")
+                simulation.organization_id = _shared_with(session, simulation.user_id) if shared else None
             for name, value in changes.items():
                 setattr(simulation, name, value)
             return simulation
@@ -283,12 +285,12 @@ def _own(session: Session, viewer: Viewer, simulation_id: uuid.UUID) -> Simulati
     return simulation
 
 
-def _shared_with(viewer: Viewer, simulation: Simulation | None = None) -> uuid.UUID:
-    """The organisation that a simulation is shared with from now on: that of its user."""
-    of_another = simulation is not None and simulation.user_id != viewer.id
-    organization_id = simulation.user.organization_id if simulation and of_another else viewer.organization_id
+def _shared_with(session: Session, user_id: uuid.UUID) -> uuid.UUID:
+    """The organisation that a simulation of the user is shared with from now on."""
+    query = select(Organization.id).join(User).where(User.id == user_id, Organization.is_active)
+    organization_id = session.execute(query).scalar_one_or_none()
     if organization_id is None:
         raise ConflictError(
-            "it cannot be shared: its user is in no organisation; an administrator puts people into one"
+            "it cannot be shared: its user is in no active organisation; an administrator puts people into one"
         )
     return organization_id

@@ -29,7 +29,7 @@ import elev
 import sharedfiles
 from habsim.classes import ElevationFile
 from habsim.errors import ElevationError, HabsimError
-from settings import Settings
+from settings import read_settings
 from store.bucket import ELEVATION, Bucket, LocalBucket
 from store.opening import open_bucket
 
@@ -276,7 +276,7 @@ def _put(tiles: Sequence[Path], bucket: Bucket, land: ElevationFile, beside: Pat
 def main(words: list[str] | None = None) -> int:
     """Run the command; 0 when the ground is where it was asked for, 1 when the tiles or the store refuse."""
     arguments = _arguments(words)
-    settings = Settings()
+    settings = read_settings()
     try:
         tiles = _tiles(arguments.tiles)
         land = elev.load(arguments.land or settings.data_dir / "elevation.npz")

@@ -9,7 +9,7 @@ from pathlib import Path
 from habsim.errors import HabsimError
 from missions.backup import back_up
 from missions.database import Database
-from settings import Settings
+from settings import read_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     backup = commands.add_parser("backup", help="copy the SQLite file")
     backup.add_argument("to", type=Path, help="file that the copy becomes")
     given = parser.parse_args(arguments)
-    database = Database(Settings())
+    database = Database(read_settings())
     try:
         if given.command == "migrate":
             database.prepare()

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from settings import Settings
+from settings import read_settings
 
 log = logging.getLogger("serve")
 
@@ -68,7 +68,7 @@ class Processes:
 
 def main() -> int:
     logging.basicConfig(level=logging.INFO, format="[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s")
-    return Processes(Settings().job_workers).run()
+    return Processes(read_settings().job_workers).run()
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from settings import Settings
+from settings import Settings, read_settings
 
 NAMES = {name: str(info.validation_alias) for name, info in Settings.model_fields.items()}
 
@@ -162,3 +162,21 @@ def test_unknown_variables_are_no_concern(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HABSIM_SOMETHING_ELSE", "1")
     assert os.environ["HABSIM_SOMETHING_ELSE"] == "1"
     Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("PORT", "70000", "PORT is '70000': "),
+        ("SECRET_KEY", "hunter2", "SECRET_KEY: "),
+        ("HABSIM_PREFETCH", "x", "'x'"),
+    ],
+)
+def test_a_program_ends_with_what_is_wrong_and_says_no_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as caught:
+        read_settings()
+    assert told in str(caught.value)
+    assert "hunter2" not in str(caught.value)

@@ -181,6 +181,16 @@ class TestEveryRouteAndRole:
             assert world.ask(role, "GET", f"{S}/not-an-id").status_code == 404
         assert world.ask("admin", "DELETE", f"/auth/admin/users/{uuid.uuid4()}").status_code == 404
 
+    def test_other_pages_may_ask_whether_they_may(self, another_app: Callable[..., Flask]) -> None:
+        client = another_app(cors_origins="https://example.org").test_client()
+        headers = {"Origin": "https://example.org", "Access-Control-Request-Method": "POST",
+                   "Access-Control-Request-Headers": "authorization,content-type"}  # fmt: skip
+        for _, rule in ROUTES:
+            response = client.options(f"{PREFIX}{re.sub('<[^>]+>', str(uuid.uuid4()), rule)}", headers=headers)
+            assert response.status_code == 200, rule
+            assert response.headers["Access-Control-Allow-Origin"] == "https://example.org"
+            assert "authorization" in response.headers["Access-Control-Allow-Headers"].lower()
+
     def test_who_may_not_ask_is_not_told_what_is_wrong_with_the_body(self, world: Submitting) -> None:
         for method, rule in ROUTES:
             if rule in {f"{A}/register", f"{A}/login"}:
@@ -257,7 +267,8 @@ WRONG: dict[str, list[tuple[str, list[Any]]]] = {
         ("password", [None, 1, "", "short", "x" * 201, MEGABYTE, ["x"]]),
         ("name", [None, 1, "x" * 101, "a\x00", "a\nb", MEGABYTE]),
     ],
-    f"{A}/login": [("username", [None, 1, "", "x" * 51, MEGABYTE]), ("password", [None, 1, "", "x" * 201, MEGABYTE])],
+    f"{A}/login": [("username", [None, 1, "", "x" * 51, "a\x00", MEGABYTE]),
+                   ("password", [None, 1, "", "x" * 201, MEGABYTE])],
     f"{A}/me": [("name", [None, 1, MEGABYTE]), ("email", [None, "x"]), ("password", [None, "short"]),
                 ("current_password", [None, 1, MEGABYTE])],
     f"{A}/admin/users": [("is_admin", [None, 1, "true"]), ("is_active", [None, 0]), ("email", [None, "x"]),
@@ -315,6 +326,19 @@ class TestBadInput:
         assert "JSON object" in error_text(response, 400, PREFIX)
         form = world.ask(role, method, path, data=json.dumps(good), content_type="text/plain")
         assert form.status_code == 400  # a form of another site can send that much
+
+    @pytest.mark.parametrize("path", [f"{A}/register", f"{A}/login", f"{S}/submit", "/balloon-specs", "/reverse/plan"])
+    def test_depth_and_number_are_told_in_a_few_words(self, world: Submitting, path: str) -> None:
+        for opening, closing in (("[", "]"), ('{"a":', "}")):
+            deep = opening * 1000 + "1" + closing * 1000
+            body = f'{{"username": {deep}, "lift_gas_type": {deep}, "members": {deep}}}'.encode()
+            response = world.ask("user", "POST", path, data=body, content_type="application/json")
+            assert len(error_text(response, 400, PREFIX)) < 2000
+        many = {f"surprise{number}": number for number in range(20_000)}
+        response = world.ask("user", "POST", path, many)
+        text_ = error_text(response, 400, PREFIX)
+        assert re.search(r"; and \d+ more$", text_)
+        assert len(response.data) < 5000
 
     @pytest.mark.parametrize(
         ("name", "values"),
@@ -409,8 +433,8 @@ class TestLockout:
     def test_many_accounts_from_one_address_have_to_wait(
         self, world: Submitting, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("missions.lockout.FIRST_WAIT_SECONDS", 100.0)
-        monkeypatch.setattr("api.accounts._REGISTRATIONS_FREE", 2)
+        monkeypatch.setattr("api.accounts._REGISTRATIONS", 2)
+        world.allow_logins()
         statuses = [world.ask("nobody", "POST", "/auth/register", unique()).status_code for _ in range(3)]
         assert statuses == [201, 201, 429]
         world.allow_logins()
@@ -468,8 +492,25 @@ class TestWithAPassword:
         answer = World(app).ok("nobody", "POST", "/auth/login", {"username": "root", "password": PASSWORD})
         assert answer["user"]["is_admin"]
 
+    def test_signing_out_at_the_gate_ends_the_account_too(self, locked: Submitting) -> None:
+        inside = locked.app.test_client()
+        gate = {"Authorization": f"Bearer {inside.post('/login', json={'password': 'balloon'}).json['token']}"}  # type: ignore[index]
+        body = unique()
+        assert inside.post(f"{PREFIX}/auth/register", json=body, headers=gate).status_code == 201
+        browser = locked.app.test_client()
+        given = {"username": body["username"], "password": body["password"]}
+        token = browser.post(f"{PREFIX}/auth/login", json=given).json["token"]  # type: ignore[index]
+        assert browser.get("/sim/which").status_code == 200
+        assert browser.get("/logout").status_code == 302
+        assert browser.get_cookie(COOKIE) is None
+        assert browser.get("/sim/which").status_code == 401
+        copied = locked.app.test_client().get("/sim/which", headers={"Authorization": f"Bearer {token}"})
+        assert copied.status_code == 401
 
-def test_flights_need_no_database(world: Submitting, monkeypatch: pytest.MonkeyPatch) -> None:
+
+def test_flights_need_no_database(
+    world: Submitting, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Where it does not answer, accounts are 503 with when to come again, and winds and flights go on."""
 
     def gone(*_: Any) -> None:
@@ -478,5 +519,6 @@ def test_flights_need_no_database(world: Submitting, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("missions.database.Database._ready", gone)
     assert world.app.test_client().get("/sim/which").status_code == 200
     response = world.ask("user", "GET", f"{S}/")
-    assert "the database does not work" in error_text(response, 503, PREFIX)
+    assert error_text(response, 503, PREFIX) == "the database does not answer; try again soon"
     assert int(response.headers["Retry-After"]) > 0
+    assert "unable to open" in caplog.text  # for who runs it, not for who asks

@@ -7,13 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import jwt
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from habsim.errors import BusyError, ConflictError, ForbiddenError, NotFoundError, NotSignedInError
-from missions import lockout, passwords
+from habsim.errors import BadRequestError, BusyError, ConflictError, ForbiddenError, NotFoundError, NotSignedInError
+from missions import accounts, lockout, passwords
 from missions.accounts import NewAccount, Page, Viewer
-from missions.lockout import FREE_OF_ADDRESS, FREE_OF_USERNAME, Lockout
+from missions.lockout import OF_ADDRESS, OF_USERNAME_FROM_ADDRESS, Lockout, Patience
+from missions.models import Simulation
 from missions.opening import Missions, admin_account, open_missions
+from missions.simulations import NewSimulation
 from missions.tokens import TOKEN_SECONDS, Claims, Tokens
 from settings import Settings
 from tests.missions.backends import ADDRESS, PASSWORD, SECRET, Contract, OnPostgreSQL, OnSQLite, signed_in
@@ -232,12 +234,35 @@ class AccountsContract(Contract):
         assert missions.accounts.make_admin(admin_account("ann", "ignored one"), promote=True)[0].is_admin
         assert missions.accounts.login("ann", PASSWORD, ADDRESS)[0].id == ann.id
 
+    @pytest.mark.parametrize(
+        ("username", "password", "what"),
+        [("a b", PASSWORD, "'a b' is no username"), ("x" * 51, PASSWORD, "2 to 50"), ("root", "x", "has 1 char"),
+         ("root", "x" * 201, "has 201 characters, it must have 8 to 200")],
+    )  # fmt: skip
+    def test_the_first_administrator_is_one_who_could_register(self, username: str, password: str, what: str) -> None:
+        with pytest.raises(BadRequestError, match=what):
+            admin_account(username, password)
+
+    def test_a_user_with_much_history_goes_some_at_a_time(
+        self, missions: Missions, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(accounts, "_DELETED_AT_A_TIME", 2)
+        bob = signed_in(missions, "bob")
+        for viewer in (ann, ann, ann, ann, ann, bob):
+            missions.simulations.submit(viewer, NewSimulation("forward", {}))
+        missions.delete_user(ann.id)
+        with missions.database.reading() as session:
+            assert [row.user_id for row in session.scalars(select(Simulation))] == [bob.id]
+        with pytest.raises(NotFoundError):
+            missions.accounts.user(ann.id)
+
     # Organisations
 
     def test_organisations_are_kept(self, missions: Missions, ann: Viewer) -> None:
         club = missions.organizations.create("Club <b>", "it's; DROP TABLE users")
-        with pytest.raises(ConflictError, match="Club"):
-            missions.organizations.create("Club <b>", "")
+        for same in ("Club <b>", "CLUB <B>"):
+            with pytest.raises(ConflictError, match="there is an organisation"):
+                missions.organizations.create(same, "")
         user = missions.accounts.change(ann.id, {"organization_id": club.id})
         assert user.organization is not None
         assert user.organization.name == "Club <b>"
@@ -254,25 +279,51 @@ class AccountsContract(Contract):
 
     # Failures
 
-    def test_waits_grow_for_a_username_wherever_they_come_from(self, missions: Missions, ann: Viewer) -> None:
+    def test_waits_grow_for_a_username_from_one_place(self, missions: Missions, ann: Viewer) -> None:
         found = []
-        for number in range(FREE_OF_USERNAME + 4):
+        for number in range(OF_USERNAME_FROM_ADDRESS.free + 4):
             with pytest.raises(NotSignedInError):
-                missions.accounts.login("ann", "wrong", f"198.51.100.{number}")
-            found.append(round(waits(missions).get(lockout.of_username("ann"), 0.0), 3))
-            if number < FREE_OF_USERNAME + 3:
+                missions.accounts.login("ann", "wrong", ADDRESS)
+            found.append(round(waits(missions).get(lockout.of_username("ann", ADDRESS), 0.0), 3))
+            if number < OF_USERNAME_FROM_ADDRESS.free + 3:
                 forgiven(missions)
         assert found == [0, 0, 0, 0, 1, 2, 4, 8, 16]
         prolonged(missions)
         with pytest.raises(BusyError, match="try again in 8"):
-            missions.accounts.login("ann", PASSWORD, "203.0.113.9")
+            missions.accounts.login("ann", PASSWORD, ADDRESS)
+        assert missions.accounts.login("ann", PASSWORD, "203.0.113.9")[0].id == ann.id  # nobody is kept out by others
         forgiven(missions)
         missions.accounts.login("ann", PASSWORD, ADDRESS)  # and a right one forgets them all
         with pytest.raises(NotSignedInError):
             missions.accounts.login("ann", "wrong", ADDRESS)
 
+    def test_guesses_from_many_places_wait_a_little(
+        self, missions: Missions, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lockout, "OF_USERNAME", Patience(3, 5.0))
+        key, found = lockout.of_username("ann"), []
+        for number in range(8):
+            with pytest.raises(NotSignedInError):
+                missions.accounts.login("ann", "wrong", f"198.51.100.{number}")
+            found.append(round(waits(missions).get(key, 0.0), 3))
+            forgiven(missions)
+        assert found == [0, 0, 1, 2, 4, 5, 5, 5]
+        missions.accounts.login("ann", PASSWORD, ADDRESS)
+        with missions.database.reading() as session:
+            row = session.execute(text("SELECT failures FROM login_attempts WHERE key = :key"), {"key": key})
+            assert row.scalar_one() == 8  # a right one is no guess, and does not excuse those of others
+
+    def test_registrations_are_counted_by_the_hour(self, missions: Missions) -> None:
+        for _ in range(3):
+            missions.accounts.lockout.count("register", "registrations", 3)
+        with pytest.raises(BusyError, match=r"^3 registrations in an hour are the limit; try again in 3[4-6]\d\d s"):
+            missions.accounts.lockout.count("register", "registrations", 3)
+        with missions.database.writing() as session:
+            session.execute(text("UPDATE login_attempts SET last = last - 3601"))
+        missions.accounts.lockout.count("register", "registrations", 3)
+
     def test_waits_grow_for_an_address_whatever_it_tries(self, missions: Missions) -> None:
-        for number in range(FREE_OF_ADDRESS):
+        for number in range(OF_ADDRESS.free):
             with pytest.raises(NotSignedInError):
                 missions.accounts.login(f"user{number}", "wrong", "2001:db8::1")
         prolonged(missions)
@@ -282,7 +333,7 @@ class AccountsContract(Contract):
             missions.accounts.login("another", "wrong", "2001:db8:0:1::1")
 
     def test_other_processes_know_of_the_failures(self, missions: Missions, settings: Settings, ann: Viewer) -> None:
-        for _ in range(FREE_OF_USERNAME):
+        for _ in range(OF_USERNAME_FROM_ADDRESS.free):
             with pytest.raises(NotSignedInError):
                 missions.accounts.login("ann", "wrong", ADDRESS)
         prolonged(missions)
@@ -298,13 +349,13 @@ class AccountsContract(Contract):
 
         def attempt(number: int) -> bool:
             try:
-                Lockout(missions.database).attempt({lockout.of_username("ann"): FREE_OF_USERNAME})
+                Lockout(missions.database).attempt({"ann": OF_USERNAME_FROM_ADDRESS})
             except BusyError:
                 return False
             return True
 
         with ThreadPoolExecutor(8) as threads:
-            assert sum(threads.map(attempt, range(30))) == FREE_OF_USERNAME
+            assert sum(threads.map(attempt, range(30))) == OF_USERNAME_FROM_ADDRESS.free
 
     def test_the_longest_wait_is_bounded_and_failures_are_forgotten(self, missions: Missions) -> None:
         with pytest.raises(NotSignedInError):
@@ -315,7 +366,7 @@ class AccountsContract(Contract):
             missions.accounts.login("ann", "wrong", ADDRESS)
         with pytest.raises(BusyError):
             missions.accounts.login("ann", "wrong", ADDRESS)
-        assert set(waits(missions).values()) == {900.0}
+        assert set(waits(missions).values()) == {900.0, 5.0}
         with missions.database.writing() as session:
             session.execute(text("UPDATE login_attempts SET last = last - 4000, blocked_until = 0"))
         for _ in range(2):
