@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column, relationship
 
-NEWEST_MIGRATION = "0001"
+NEWEST_MIGRATION = "0002"
 
 FORWARD, ENSEMBLE, REVERSE = "forward", "ensemble", "reverse"
 PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED = "pending", "processing", "completed", "failed", "cancelled"
@@ -147,9 +147,11 @@ class Simulation(Base):
         CheckConstraint("status IN ('pending', 'processing', 'completed', 'failed', 'cancelled')", name="status"),
         Index("ix_simulations_user_id_created_id", "user_id", "created", "id"),
         Index("ix_simulations_user_id_status_created_id", "user_id", "status", "created", "id"),
+        Index("ix_simulations_user_id_type_created_id", "user_id", "type", "created", "id"),
         # Also whose and how they are: members ask for those of others, which must not be looked up one by one.
         Index("ix_simulations_organization_id_created_id", "organization_id", "created", "id", "user_id", "status"),
         Index("ix_simulations_created_id", "created", "id"),
+        Index("ix_simulations_type_created_id", "type", "created", "id"),
         # The queue: who may start in a lane, who waits longest first; and whose lease has run out.
         Index("ix_simulations_status_lane_ready", "status", "lane", "ready"),
     )

@@ -77,6 +77,14 @@ class DatabaseContract(Contract):
         with database.reading() as session:
             assert session.execute(text("SELECT count(*) FROM organizations")).scalar_one() == 0
 
+    def test_a_block_of_reading_sees_one_state(self, missions: Missions, ann: Viewer) -> None:
+        with missions.database.reading() as session:
+            before = session.execute(text("SELECT count(*) FROM simulations")).scalar_one()
+            missions.simulations.submit(ann, NewSimulation("forward", CONFIG))
+            assert session.execute(text("SELECT count(*) FROM simulations")).scalar_one() == before
+        with missions.database.reading() as session:
+            assert session.execute(text("SELECT count(*) FROM simulations")).scalar_one() == before + 1
+
     def test_rows_refer_to_rows_that_are_there(self, database: Database) -> None:
         with pytest.raises(ConflictError), database.writing() as session:
             chunk = {"id": uuid.uuid4().hex, "result": b""}
@@ -259,9 +267,13 @@ def test_postgresql_gone_and_back(tmp_path: Path) -> None:
         opened.database.close()
 
 
-@pytest.mark.parametrize("url", ["mysql://x/y", "nonsense", "sqlite:///x", ""])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://x/y", "nonsense", "sqlite:///x", "postgresql://u:hidden@127.0.0.1:1/x", "postgresql://u:hidden@host:5x/y",
+     "postgresql://ann:s3/cr@t#hidden@host/x", "postgresql://ann:a@hidden@host/x", "postgresql://ann:#hidden@host/x"],
+)  # fmt: skip
 def test_a_wrong_address_is_said_without_its_password(tmp_path: Path, url: str) -> None:
-    settings = make_settings(tmp_path, database_url=url or "postgresql://u:hidden@127.0.0.1:1/x")
+    settings = make_settings(tmp_path, database_url=url)
     with pytest.raises(DatabaseError) as caught:
         Database(settings).prepare()
     assert "hidden" not in caught.value.message
