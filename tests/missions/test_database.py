@@ -20,11 +20,11 @@ from sqlalchemy import text
 from habsim.errors import ConflictError, DatabaseError, NotSignedInError
 from missions import database as database_module
 from missions import migrating
-from missions.accounts import Page
+from missions.accounts import Page, Viewer
 from missions.backup import back_up
 from missions.database import Database
 from missions.models import NEWEST_MIGRATION, Base
-from missions.opening import open_missions
+from missions.opening import Missions, open_missions
 from missions.simulations import Filter, NewSimulation
 from settings import Settings
 from tests import postgresql
