@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_POSTGRESQL = re.compile(
+    r"(postgresql|postgres)(\+psycopg)?://([^/@#?:]*(:[^/@#?:]*)?@)?([A-Za-z0-9._%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|$)"
+)
 
 
 class Settings(BaseSettings):
     """One field per environment variable; the README lists them."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore")
+    # Inputs may be secrets.
+    model_config = SettingsConfigDict(env_ignore_empty=True, frozen=True, extra="ignore", hide_input_in_errors=True)
 
     port: int = Field(8000, ge=1, le=65535, validation_alias="PORT", description="port of the web server")
     host: str = Field("127.0.0.1", validation_alias="HABSIM_HOST", description="address to serve; `0.0.0.0` is all")
@@ -127,6 +136,11 @@ class Settings(BaseSettings):
     admin_password: SecretStr | None = Field(
         None, validation_alias="HABSIM_ADMIN_PASSWORD", description="password that this one begins with"
     )
+    registration: Literal["open", "closed"] = Field(
+        "open",
+        validation_alias="HABSIM_REGISTRATION",
+        description="`closed`: only administrators make accounts",
+    )
     trusted_proxies: int = Field(
         0,
         ge=0,
@@ -157,13 +171,30 @@ class Settings(BaseSettings):
         description="address of a Dask cluster that computes the jobs, as `tcp://host:8786`; without it this machine",
     )
 
+    @field_validator("database_url")
+    @classmethod
+    def _is_an_address(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _POSTGRESQL.match(value.get_secret_value()):
+            raise ValueError(
+                "it must be postgresql://user:password@host/name; @ : / # ? in a password are %40 %3A %2F %23 %3F"
+            )
+        return value
+
     @property
     def bucket_dir(self) -> Path:
         return self.bucket_folder or self.data_dir / "bucket"
 
 
 def read_settings() -> Settings:
-    """The settings of the environment. Ends the program with a sentence for each that is wrong."""
+    """The settings of the environment. Ends the program with a sentence for each that is wrong.
+
+    Says which names it does not know: one that is misspelt would be taken for left out.
+    """
+    known = {str(field.validation_alias) for field in Settings.model_fields.values()}
+    for name in sorted(os.environ.keys() - known):
+        if name.startswith("HABSIM_"):
+            near = difflib.get_close_matches(name, known, n=1)
+            sys.stderr.write(f"{name} is no setting{f'; is {near[0]} meant?' if near else ''}\n")
     try:
         return Settings()
     except ValidationError as error:

@@ -250,12 +250,16 @@ class Accounts:
     def make_admin(self, new: NewAccount, *, promote: bool) -> tuple[User, bool]:
         """An administrator of that username, and whether the account is new.
 
-        An account that there is keeps its password; it becomes an administrator with `promote`, else it stays as it is.
+        An account that there is stays as it is or, with `promote`, becomes an active administrator with the new
+        password, and is signed out everywhere.
         """
+        password_hash = passwords.hashed(new.password) if promote else ""
         with self._database.writing() as session:
             found = session.execute(select(User).where(User.username_key == new.username.lower())).scalar_one_or_none()
             if found is not None and promote:
                 found.is_admin = found.is_active = True
+                found.password_hash = password_hash
+                found.token_version += 1
             if found is not None:
                 return found, False
         return self.register(new, is_admin=True), True

@@ -1,4 +1,4 @@
-"""Makes an administrator, or makes one of an account that is there: `make admin`."""
+"""Makes an administrator, or one of an account that is there, with a new password: `make admin`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main() -> int:
         user, made = Accounts(Database(settings), "").make_admin(admin_account(username, password), promote=True)
     except HabsimError as error:
         raise SystemExit(error.message) from None
-    print(f"{user.username} is an administrator" + ("" if made else "; the password is as it was"))
+    print(f"{user.username} is an administrator" + ("" if made else ", with the new password"))
     return 0
 
 

@@ -46,6 +46,7 @@ GIVEN = {
     "HABSIM_ADMIN_USERNAME": "admin",
     "HABSIM_ADMIN_PASSWORD": "hidden-password",
     "HABSIM_TRUSTED_PROXIES": "1",
+    "HABSIM_REGISTRATION": "closed",
     "HABSIM_JOB_WORKERS": "2",
     "HABSIM_JOB_LEASE": "5",
     "HABSIM_JOB_ATTEMPTS": "3",
@@ -127,6 +128,15 @@ WRONG = [
 ]
 
 
+WRONG += [
+    ("DATABASE_URL", url, "it must be postgresql://user:password@host/name")
+    for url in (
+        "mysql://x/y", "nonsense", "sqlite:///x", "postgresql://u:hidden@host:5x/y", "postgresql://a:s3/cr@t#hidden@host/x",
+        "postgresql://ann:a@hidden@host/x", "postgresql://ann:#hidden@host/x", "postgresql://ann:hid:den@host/x",
+    )
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(("alias", "value", "limit"), WRONG)
 def test_wrong_value_is_refused_with_its_name_and_limit(
     monkeypatch: pytest.MonkeyPatch, alias: str, value: str, limit: str
@@ -137,6 +147,19 @@ def test_wrong_value_is_refused_with_its_name_and_limit(
     text = str(caught.value)
     assert alias in text
     assert limit in text
+    assert "hid" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://u:p%40@db.example.org:5432/habsim", "postgres://u@localhost/x", "postgresql://u:p@[::1]:5432/x",
+     "postgresql+psycopg:///x?host=/run/postgresql", "postgresql://host"],
+)  # fmt: skip
+def test_addresses_of_postgresql_are_taken(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = Settings().database_url
+    assert found is not None
+    assert found.get_secret_value() == url
 
 
 def test_secrets_do_not_show_when_settings_are_printed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +185,18 @@ def test_unknown_variables_are_no_concern(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("HABSIM_SOMETHING_ELSE", "1")
     assert os.environ["HABSIM_SOMETHING_ELSE"] == "1"
     Settings()
+
+
+def test_but_programs_say_which_they_do_not_know(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HABSIM_JOB_WORKER", "3")
+    monkeypatch.setenv("HABSIM_JOB_WORKERS", "2")
+    assert read_settings().job_workers == 2
+    assert "HABSIM_JOB_WORKER is no setting; is HABSIM_JOB_WORKERS meant?" in capsys.readouterr().err
+    monkeypatch.delenv("HABSIM_JOB_WORKER")
+    read_settings()
+    assert "HABSIM_JOB" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

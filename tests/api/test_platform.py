@@ -462,6 +462,21 @@ class TestLockout:
             assert found == keys
 
 
+def test_where_registration_is_closed_administrators_make_accounts(another_app: Callable[..., Flask]) -> None:
+    app = another_app(registration="closed", admin_username="root", admin_password=PASSWORD)
+    world = World(app)
+    world.tokens["root"] = world.ok("nobody", "POST", "/auth/login", {"username": "root", "password": PASSWORD})[
+        "token"
+    ]
+    made = unique()
+    world.ok("root", "POST", "/auth/register", made)
+    given = {"username": made["username"], "password": made["password"]}
+    world.tokens["user"] = world.ok("nobody", "POST", "/auth/login", given)["token"]
+    for role in ("nobody", "user"):
+        refused = world.ask(role, "POST", "/auth/register", unique())
+        assert "registration is closed here" in error_text(refused, 403, PREFIX)
+
+
 class TestWithAPassword:
     @pytest.fixture
     def locked(self, another_app: Callable[..., Flask]) -> Submitting:

@@ -231,8 +231,11 @@ class AccountsContract(Contract):
         ann = signed_in(missions, "ann")
         promoted, made = missions.accounts.make_admin(admin_account("ann", "ignored one"), promote=False)
         assert (promoted.is_admin, made) == (False, False)
-        assert missions.accounts.make_admin(admin_account("ann", "ignored one"), promote=True)[0].is_admin
-        assert missions.accounts.login("ann", PASSWORD, ADDRESS)[0].id == ann.id
+        token = missions.accounts.login("ann", PASSWORD, ADDRESS)[1]
+        assert missions.accounts.make_admin(admin_account("ann", "a new one"), promote=True)[0].is_admin
+        assert missions.accounts.login("ann", "a new one", ADDRESS)[0].id == ann.id
+        with pytest.raises(NotSignedInError):
+            missions.accounts.viewer(token)
 
     @pytest.mark.parametrize(
         ("username", "password", "what"),

@@ -39,7 +39,10 @@ def test_the_first_administrator_is_asked_for(
     missions.database.close()
     answering(monkeypatch, "root", "another one", "another one")
     make_admin.main()
-    assert "the password is as it was" in capsys.readouterr().out
+    assert capsys.readouterr().out == "root is an administrator, with the new password\n"
+    missions = open_missions(make_settings(tmp_path), "s" * 32)
+    assert missions.accounts.login("root", "another one", None)[0].is_admin
+    missions.database.close()
 
 
 def test_or_taken_from_the_environment(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
