@@ -58,7 +58,8 @@ export function outOfLimits(field: NumberField, value: number, units: Units): st
   const unit = unitName(quantity, units);
   const show = (number: number) => {
     const shown = toShown(number, quantity, units);
-    return Number(shown.toFixed(Math.abs(shown) < 10 ? 2 : 0)).toLocaleString("en");
+    const text = Math.abs(shown) < 0.1 ? shown.toPrecision(2) : shown.toFixed(Math.abs(shown) < 10 ? 2 : 0);
+    return Number(text).toLocaleString("en");
   };
   const measured = (text: string) => (unit ? `${text} ${unit}` : text);
   if (!Number.isFinite(value)) return `${label} needs a number`;

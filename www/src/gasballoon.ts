@@ -1,12 +1,13 @@
 // The choices of a gas balloon, and the line that says what it will do.
 
+import "./gasballoon.css";
 import { ApiError, send, UnreachableError } from "./api";
 import { outOfRange } from "./checks";
 import { h } from "./dom";
 import { balloonParts, envelopeGroups, type Parts } from "./envelopes";
 import { ChoiceField } from "./fields";
 import { AIRS, type Balloon, type BalloonNumber, balloonFields, FIELDS, FILLS, GASES, type Plan } from "./plan";
-import { chuteProblem, refusedField, type Specs, sizingBody, sizingText } from "./sizing";
+import { notFlown, refusedField, type Specs, sizingBody, sizingText } from "./sizing";
 import type { Units } from "./units";
 
 const ASK_AFTER_MS = 250;
@@ -53,7 +54,7 @@ export class GasBalloon {
       ),
       fillBy: new ChoiceField(
         id("fill-by"),
-        "Filled by",
+        "Filled for",
         FILLS.map((name) => [name, FIELDS[name].label]),
       ),
       descendBy: new ChoiceField(id("descend-by"), "Comes down by", [
@@ -170,8 +171,8 @@ export class GasBalloon {
       const body = sizingBody(balloon, form.altitude);
       const specs = await send<Specs>("POST", "/api/v1/balloon-specs", body, {}, signal);
       if (signal.aborted) return;
-      const problem = chuteProblem(specs, balloon, units);
-      if (problem) form.refuse("chute", problem);
+      const problem = notFlown(specs, balloon, units);
+      if (problem) form.refuse(problem.name, problem.reason);
       const air = balloon.air === "model" ? " In standard air; the flight climbs through the forecast's." : "";
       this.#say(sizingText(specs, balloon, units) + air);
     } catch (error) {

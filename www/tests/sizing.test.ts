@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { ApiError } from "../src/api";
 import { DEFAULT_BALLOON, DEFAULT_PLAN, type Plan } from "../src/plan";
 import { planText } from "../src/plantext";
-import { chuteProblem, refusedField, type Specs, sizingBody, sizingText } from "../src/sizing";
+import { notFlown, refusedField, type Specs, sizingBody, sizingText } from "../src/sizing";
 
 const BALLOON = { ...DEFAULT_BALLOON, profile: "physical" as const };
 // The answer of POST /api/v1/balloon-specs for it, in part.
@@ -41,12 +41,20 @@ describe("a gas balloon", () => {
     expect(sizingText(floats, BALLOON, "metric")).toMatch(/Comes down at 4\.5 m\/s\.$/);
   });
 
-  test("does not fall like a stone", () => {
-    expect(chuteProblem(SPECS, BALLOON, "metric")).toBeNull();
-    expect(chuteProblem({ ...SPECS, descent_rate: 4 }, BALLOON, "metric")).toBeNull();
-    expect(chuteProblem({ ...SPECS, descent_rate: 104 }, { ...BALLOON, chute: 0.05 }, "metric")).toBe(
-      "A parachute of 0.05 m comes down at 104.0 m/s, it must be 0.1 m/s to 20.0 m/s",
-    );
+  test("is not flown above all flights, and does not fall like a stone", () => {
+    const notFlownWith = (change: Partial<Specs>) =>
+      notFlown({ ...SPECS, ...change }, { ...BALLOON, fillBy: "lift", chute: 0.05 }, "metric");
+    expect(notFlownWith({})).toBeNull();
+    expect(notFlownWith({ descent_rate: 4, burst_altitude: 49_999 })).toBeNull();
+    expect(notFlownWith({ descent_rate: 104 })).toEqual({
+      name: "chute",
+      reason: "Comes down at 104.0 m/s under 0.05 m, it must be 0.1 m/s to 20.0 m/s",
+    });
+    expect(notFlownWith({ burst_altitude: 51_000 })).toEqual({
+      name: "lift",
+      reason: "Bursts at 51,000 m, flights go up to 49,999 m",
+    });
+    expect(notFlownWith({ burst_altitude: null, float_altitude: 55_296 })?.name).toBe("payload");
   });
 
   test("is refused at the field that it is for, else at the fill", () => {
