@@ -68,9 +68,9 @@ export class GasBalloon {
       ),
     };
     for (const [name, { input }] of Object.entries(this.#choices)) {
-      input.addEventListener("change", () => form.change({ [name]: input.value }));
+      input.addEventListener("input", () => form.change({ [name]: input.value }));
     }
-    this.envelope.input.addEventListener("change", () => this.#takeEnvelope());
+    this.envelope.input.addEventListener("input", () => this.#takeEnvelope());
     const { gas, fillBy, descendBy, air } = this.#choices;
     const { payload, fill, descent, afloat } = this.#slots;
     this.fields = [

@@ -10,10 +10,11 @@ export function planText(plan: Plan, units: Units): string {
   const from = `From ${formatCoordinates({ lat: plan.lat, lon: wrap(plan.lon) }, "decimal")}`;
   const air = plan.profile === "physical" && plan.air === "model" ? ["through the air of the forecast"] : [];
   const drag = plan.coeff === 1 ? [] : [`${plan.coeff} of the wind`];
-  return [from, ...balloonText(plan, units), ...air, ...drag].join(", ");
+  return [from, balloonText(plan, units), ...air, ...drag].join(", ");
 }
 
-function balloonText(balloon: Balloon, units: Units): string[] {
+/** A balloon, in a part of a line. */
+export function balloonText(balloon: Balloon, units: Units): string {
   const rate = formatSpeed(balloon.asc, units, "verticalSpeed");
   const up = `${rate} up`;
   const down = `${formatSpeed(balloon.desc, units, "verticalSpeed")} down`;
@@ -36,5 +37,5 @@ function balloonText(balloon: Balloon, units: Units): string[] {
       ...(afloat ? [`${afloat} h afloat`] : []),
       descendBy === "desc" ? down : `parachute of ${chute} m`,
     ],
-  }[balloon.profile];
+  }[balloon.profile].join(", ");
 }

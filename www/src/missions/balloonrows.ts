@@ -120,8 +120,8 @@ class BalloonRow {
     const gone = iconButton("trash", `Remove ${balloon.name}`, () => this.onGone());
     this.#name.input.addEventListener("input", () => gone.setAttribute("aria-label", `Remove ${this.#name.text}`));
     const beside = h("div", { class: "row with-button" });
-    input.before(beside);
-    beside.append(input, gone);
+    this.#name.input.before(beside);
+    beside.append(this.#name.input, gone);
     this.root = h(
       "div",
       { class: "balloon-row", role: "group", "aria-label": "Balloon" },
