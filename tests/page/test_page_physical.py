@@ -144,6 +144,20 @@ def test_what_cannot_lift_is_refused_in_words_where_it_is_filled(visit: Open) ->
     expect(page.locator("#chute-note")).to_contain_text("it must be 0.1 m/s to 20.0 m/s")
 
 
+def test_a_refusal_that_comes_late_is_not_for_another_profile(visit: Open) -> None:
+    one = visit().open()
+    one.expect_fault("status of 400")
+    gas_balloon(one)
+    one.page.get_by_label("Filled for").select_option("Gas volume")
+    held = one.hold("/api/v1/balloon-specs")
+    one.page.locator("#volume").fill("0.5")
+    one.wait(lambda: bool(held.routes), "the question")
+    one.choose("standard")
+    with one.page.expect_response("**/api/v1/balloon-specs"):
+        held.release()
+    one.fly()
+
+
 def test_what_does_not_burst_stays_up_for_hours(visit: Open) -> None:
     one = visit().open()
     page = one.page

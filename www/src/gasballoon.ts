@@ -165,18 +165,20 @@ export class GasBalloon {
     const { balloon, units } = form;
     this.#asked = new AbortController();
     const { signal } = this.#asked;
-    if (!this.envelope.root.isConnected) return;
+    // Of a form that has gone on to something else, too.
+    const isOver = () => signal.aborted || !this.envelope.root.isConnected;
+    if (isOver()) return;
     if (balloonFields(balloon).some((name) => outOfRange(name, balloon[name], units))) return this.#say("");
     try {
       const body = sizingBody(balloon, form.altitude);
       const specs = await send<Specs>("POST", "/api/v1/balloon-specs", body, {}, signal);
-      if (signal.aborted) return;
+      if (isOver()) return;
       const problem = notFlown(specs, balloon, units);
       if (problem) form.refuse(problem.name, problem.reason);
       const air = balloon.air === "model" ? " In standard air; the flight climbs through the forecast's." : "";
       this.#say(sizingText(specs, balloon, units) + air);
     } catch (error) {
-      if (signal.aborted) return;
+      if (isOver()) return;
       if (!(error instanceof ApiError || error instanceof UnreachableError)) throw error;
       this.#say("");
       if (error instanceof ApiError) this.#refuse(error);
