@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.page.conftest import Open
 from tests.page.desk import Desk
-from tests.page.visit import Service
+from tests.page.visit import DESKTOP, PHONE, Screen, Service
 
 
 def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> None:
@@ -136,14 +137,80 @@ def test_a_balloon_is_sized_refused_with_numbers_and_flown(visit: Open, office: 
     fly = page.get_by_role("link", name="Fly this")
     expect(page.get_by_text("Bursts at")).to_be_visible()
     page.locator("label[for='wish-volume']").click()
-    page.get_by_label("Fill volume").fill("0.5")
+    page.get_by_label("Gas volume").fill("0.5")
     alert = page.get_by_role("alert")
     expect(alert).to_contain_text("Net lift -")
     assert fly.get_attribute("href") is None
-    page.get_by_label("Fill volume").fill("4")
+    page.get_by_label("Gas volume").fill("4")
     expect(page.locator(".calculator .problem")).to_be_empty()
     expect(page.get_by_text("Bursts at")).to_be_visible()
-    burst = page.locator(".figure strong").first.inner_text().replace(",", "").removesuffix(" m")
+    burst = page.locator(".figure strong").first.inner_text()
     fly.click()
     one.has_result("Landing")
+    expect(page.locator("#profile-physical")).to_be_checked()
+    expect(page.locator("#volume")).to_have_value("4")
+    expect(page.locator(".outcome-line")).to_contain_text(f"Bursts at {burst}")
+
+
+def test_an_envelope_of_ones_own_is_flown_with_its_rates(visit: Open, office: Service) -> None:
+    one = visit(PHONE, at=office)
+    page = Desk(one).go("/balloon").page
+    page.get_by_label("Envelope", exact=True).select_option("An envelope of your own")
+    page.get_by_label("Burst diameter").fill("6.5")
+    page.get_by_label("Mass of the envelope").fill("0.7")
+    page.wait_for_timeout(600)
+    burst = page.locator(".figure strong").first.inner_text().replace(",", "").removesuffix(" m")
+    one.keep("own-envelope-missions")
+    assert one.violations() == []
+    page.get_by_role("link", name="Fly this").click()
+    one.has_result("Landing")
+    expect(page.locator("#profile-standard")).to_be_checked()
     expect(page.locator("#burst")).to_have_value(burst)
+
+
+@pytest.mark.parametrize("screen", [PHONE, DESKTOP], ids=lambda screen: screen.name)
+def test_a_search_has_gas_balloons(visit: Open, office: Service, screen: Screen) -> None:
+    one = visit(screen, at=office)
+    one.expect_fault("status of 400")
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    size = page.locator(".size")
+    page.get_by_label("Spacing", exact=True).fill("25")
+    page.get_by_label("Members", exact=True).fill("0-2")
+    desk.press("Add a balloon")
+    row = page.get_by_role("group", name="Balloon", exact=True).last
+    row.get_by_label("Profile").select_option("Gas balloon")
+    expect(row.get_by_label("Air it climbs through")).to_have_count(0)
+    expect(row.locator(".outcome-line")).to_contain_text("Climbs at 5.0 m/s")
+    row.get_by_label("Filled for").select_option("Gas volume")
+    row.get_by_label("Gas volume").last.fill("0.5")
+    expect(row.get_by_text("Net lift -16.4 N")).to_be_visible()
+    row.get_by_label("Gas volume").last.fill("3.5")
+    expect(row.get_by_text("Net lift -16.4 N")).to_have_count(0)
+    row.get_by_label("Envelope").select_option("hwoyee-1000")
+    row.get_by_label("Payload").fill("0.9")
+    expect(row.locator(".outcome-line")).to_contain_text("3.50 m³ of helium")
+    row.scroll_into_view_if_needed()
+    assert desk.wrong("search-gas-balloon") == []
+    expect(size).to_contain_text("2 balloons × 3 members")
+    page.get_by_label("Name", exact=True).last.fill("With gas")
+    desk.press("Search")
+    expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
+    said = "Balloon 2: hwoyee-1000 with a payload of 0.90 kg, helium with 3.50 m³, 5.0 m/s down"
+    expect(page.locator("dt", has_text="Balloons").locator("+ dd")).to_contain_text(said)
+    # It is there the next time.
+    found = page.url
+    desk.go("/reverse")
+    row = page.get_by_role("group", name="Balloon", exact=True).last
+    expect(row.get_by_label("Envelope").locator("optgroup").first).to_be_attached()
+    expect(row.get_by_label("Envelope")).to_have_value("hwoyee-1000")
+    expect(row.get_by_label("Gas volume").last).to_have_value("3.5")
+    # A launch of it is flown on the map.
+    page.goto(found)
+    page.locator("tr", has_text="Balloon 2").first.get_by_role("button", name="Show launch").click()
+    page.get_by_role("link", name="Fly it on the map").click()
+    one.has_result("Mean landing")
+    expect(page.locator("#profile-physical")).to_be_checked()
+    asked = one.asked("/sim/spaceshot")[-1]
+    balloon = {name: asked[name] for name in ("profile", "envelope", "volume", "payload_mass")}
+    assert balloon == {"profile": "physical", "envelope": "hwoyee-1000", "volume": "3.5", "payload_mass": "0.9"}

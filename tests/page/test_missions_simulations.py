@@ -46,6 +46,38 @@ def test_a_flight_is_submitted_watched_and_opened_on_the_map(visit: Open, office
     expect(desk.row("Over Bern")).to_contain_text("Done")
 
 
+def test_a_gas_balloon_of_the_map_is_saved_told_in_words_and_opened_again(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = one.page
+    one.open(profile="physical", envelope="hwoyee-800", gas="hydrogen", payload=0.8, fill="lift", lift=7, air="model")
+    one.fly()
+    page.get_by_role("button", name="Save as simulation").click()
+    page.get_by_role("dialog").get_by_label("Name").fill("With hydrogen")
+    page.get_by_role("dialog").get_by_role("button", name="Save").click()
+    page.get_by_role("link", name="Watch it").click()
+    expect(page.locator(".badge")).to_have_text("Done")
+    said = "hwoyee-800 with a payload of 0.80 kg, hydrogen to a free lift of 7 N, 5.0 m/s down, through the air of"
+    expect(page.locator("dt", has_text="Plan").locator("+ dd")).to_contain_text(said)
+    page.get_by_role("link", name="Open on the map").click()
+    one.has_result("Landing")
+    expect(page.locator("#envelope")).to_have_value("hwoyee-800")
+    expect(page.locator("#lift")).to_have_value("7")
+    expect(page.locator("#air")).to_have_value("model")
+    # A new one begins with what was chosen here the last time.
+    one.tab("Plan")
+    one.choose("standard")
+    one.choose("physical")
+    page.locator("#payload").fill("0.7")
+    desk.go("/new")
+    expect(page.locator("#payload")).to_have_value("0.7")
+    expect(page.locator(".outcome-line")).to_contain_text("of helium")
+    page.get_by_label("Name", exact=True).fill("Lighter")
+    desk.press("Submit")
+    expect(page.get_by_role("heading", name="Lighter")).to_be_visible()
+    expect(page.locator(".badge")).to_have_text("Done")
+
+
 def test_what_the_form_refuses_is_not_sent(visit: Open, office: Service) -> None:
     one = visit(at=office)
     desk = Desk(one).register()

@@ -2,7 +2,7 @@
 
 import type { Flight, PhaseName } from "./flight";
 import { unroll } from "./geo";
-import { type Plan, topOf } from "./plan";
+import { type Balloon, FIELDS, type Plan } from "./plan";
 import type { components } from "./schema";
 
 type Schemas = components["schemas"];
@@ -157,21 +157,51 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** The launch of a plan as parameters of the API, at `time`. */
-export function launchParameters(plan: Plan, time: number): Record<string, string> {
-  return {
-    timestamp: String(time),
-    lat: decimal(plan.lat),
-    lon: decimal(plan.lon),
-    // Below the ground starts on it.
-    alt: decimal(plan.alt ?? 0),
-    equil: decimal(topOf(plan)),
-    eqtime: plan.profile === "standard" ? "0" : decimal(plan.floatHours),
-    asc: decimal(plan.asc),
-    desc: decimal(plan.profile === "float" ? 5 : plan.desc),
-    coeff: decimal(plan.coeff),
-    profile: plan.profile,
+/** Values by the names of the API, in SI. */
+export type Values = Record<string, number | string>;
+
+/** A balloon, as flights and searches take it. */
+export function balloonValues(balloon: Balloon): Values {
+  const { profile, coeff } = balloon;
+  const rates = {
+    equil: profile === "standard" ? balloon.burst : balloon.float,
+    eqtime: profile === "standard" ? 0 : balloon.floatHours,
+    asc: balloon.asc,
+    // A float never comes down, but the API takes a rate.
+    desc: profile === "float" ? 5 : balloon.desc,
   };
+  return { ...(profile === "physical" ? gasBalloonValues(balloon) : rates), coeff, profile };
+}
+
+function gasBalloonValues(balloon: Balloon): Values {
+  const { envelope, gas, payload, fillBy, descendBy, afloat } = balloon;
+  return {
+    envelope,
+    lift_gas_type: gas,
+    payload_mass: payload,
+    [FIELDS[fillBy].parameter!]: balloon[fillBy],
+    [FIELDS[descendBy].parameter!]: balloon[descendBy],
+    eqtime: afloat,
+  };
+}
+
+/** The launch of a plan, at `time`. */
+export function launchValues(plan: Plan, time: number): Values {
+  return {
+    timestamp: time,
+    lat: plan.lat,
+    lon: plan.lon,
+    // Below the ground starts on it.
+    alt: plan.alt ?? 0,
+    ...balloonValues(plan),
+    ...(plan.profile === "physical" && { atmosphere: plan.air }),
+  };
+}
+
+/** The launch of a plan as parameters of a query. */
+export function launchParameters(plan: Plan, time: number): Record<string, string> {
+  const values = Object.entries(launchValues(plan, time));
+  return Object.fromEntries(values.map(([name, value]) => [name, typeof value === "number" ? decimal(value) : value]));
 }
 
 /** Plain decimal notation, 9 decimals at most. */

@@ -1,17 +1,17 @@
 // The balloon calculator in a dialog, for the form of a plan.
 
-import { Calculator, type Sized } from "./calculator";
+import { Calculator, ratesOf, type Sized } from "./calculator";
 import { h } from "./dom";
+import type { Balloon } from "./plan";
 import type { Units } from "./units";
 
-/** What was sized; null when the dialog is left without it. */
-export function askBalloon(units: Units): Promise<Sized | null> {
+/** What becomes of `balloon` with the one that was sized; null when the dialog is left without it. */
+export function askBalloon(units: Units, balloon: Balloon): Promise<Partial<Balloon> | null> {
   const calculator = new Calculator(units);
-  const use = h(
-    "button",
-    { type: "button", class: "primary", disabled: true, onclick: () => box.close("use") },
-    "Use it",
-  );
+  const button = (label: string, how: string, look: string) =>
+    h("button", { type: "button", class: look, disabled: true, onclick: () => box.close(how) }, label);
+  const fly = button("Fly this balloon", "fly", "");
+  const use = button("Use it", "use", "primary");
   const box = h(
     "dialog",
     { class: "balloon", "aria-labelledby": "balloon-title" },
@@ -22,6 +22,7 @@ export function askBalloon(units: Units): Promise<Sized | null> {
       { class: "row" },
       h("span", { class: "spring" }),
       h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
+      fly,
       use,
     ),
   );
@@ -29,6 +30,7 @@ export function askBalloon(units: Units): Promise<Sized | null> {
   calculator.onSized = (found) => {
     sized = found;
     use.disabled = found === null;
+    fly.disabled = !found?.balloon;
   };
   const opener = document.activeElement;
   document.body.append(box);
@@ -37,7 +39,8 @@ export function askBalloon(units: Units): Promise<Sized | null> {
     box.addEventListener("close", () => {
       box.remove();
       if (opener instanceof HTMLElement) opener.focus();
-      resolve(box.returnValue === "use" ? sized : null);
+      if (!sized || !box.returnValue) return resolve(null);
+      resolve(box.returnValue === "fly" ? sized.balloon : ratesOf(sized, balloon));
     });
   });
 }

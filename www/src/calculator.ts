@@ -1,20 +1,15 @@
 // What a balloon does: from its envelope, gas and payload to its ascent rate and where it bursts or floats.
 
 import "./calculator.css";
-import { ApiError, ask, send, UnreachableError } from "./api";
+import { ApiError, send, UnreachableError } from "./api";
 import { definitions, h, segments } from "./dom";
+import { balloonParts, envelopeGroups, type Parts } from "./envelopes";
 import { ChoiceField, type Field, MeasureField } from "./fields";
-import type { NumberField } from "./plan";
-import type { components } from "./schema";
+import { OWN, OwnEnvelope } from "./ownenvelope";
+import { type Balloon, FIELDS, FILLS, GASES, type NumberField, topField } from "./plan";
+import { type Specs, WISHES, type Wish } from "./sizing";
 import { store, stored } from "./stored";
 import { formatAltitude, formatAmount, formatDuration, formatSpeed, toShown, type Units, unitName } from "./units";
-
-type Schemas = components["schemas"];
-type Parts = Schemas["BalloonParts"];
-export type Specs = Schemas["BalloonSpecs"];
-
-/** Which number says how much gas is filled in. */
-export type Wish = "volume" | "ascent_rate" | "burst_altitude" | "free_lift";
 
 /** What flights need to know of a balloon: m/s, m, and whether it bursts there. */
 export interface Sized {
@@ -22,37 +17,23 @@ export interface Sized {
   top: number;
   bursts: boolean;
   descentRate: number | null;
+  /** As a gas balloon of a plan; null for an envelope that the service does not list. */
+  balloon: Partial<Balloon> | null;
 }
 
-const WISHES: Record<Wish, NumberField> = {
-  ascent_rate: { label: "Ascent rate", quantity: "verticalSpeed", min: 0.1, max: 20 },
-  burst_altitude: { label: "Burst altitude", quantity: "altitude", min: 1, max: 49_999 },
-  volume: { label: "Fill volume", quantity: "volume", min: 0.001, max: 1e6 },
-  free_lift: { label: "Free lift", quantity: "force", min: 0.001, max: 1e6 },
-};
+const FILL_OF = Object.fromEntries(FILLS.map((fill) => [WISHES[fill], fill])) as Record<Wish, (typeof FILLS)[number]>;
 const WISH_NAMES: Record<Wish, string> = {
   ascent_rate: "Ascent rate",
   burst_altitude: "Burst",
   volume: "Volume",
   free_lift: "Free lift",
 };
-const PAYLOAD: NumberField = {
-  label: "Payload",
-  quantity: "mass",
-  min: 0,
-  max: 10_000,
-  help: "With parachute and strings",
-};
 const ALTITUDE: NumberField = { label: "Launch altitude", quantity: "altitude", min: -500, max: 49_999 };
-const CHUTE: NumberField = {
-  label: "Parachute, m across",
-  quantity: "plain",
-  min: 0.01,
-  max: 100,
-  help: "Canopy laid flat; says how fast it comes down",
-};
+const CHUTE: NumberField = { ...FIELDS.chute, help: "Canopy laid flat; says how fast it comes down" };
 const GRAVITY = 9.80665;
 const ASK_AFTER_MS = 250;
+/** Of a balloon that does not burst. */
+const AFLOAT_HOURS = 2;
 
 /** Kept in this browser: the same balloon is flown more than once. */
 interface Kept {
@@ -78,9 +59,11 @@ export class Calculator {
     ...USUAL,
     ...stored<Partial<Kept>>("balloon", (value) => typeof value === "object" && value !== null, {}),
   };
-  readonly #envelope = new ChoiceField("envelope", "Envelope", [], { wide: true });
-  readonly #gas = new ChoiceField("gas", "Gas", []);
-  readonly #cylinder = new ChoiceField("cylinder", "Gas cylinder", []);
+  // Below a dialog of it there may be the fields of a plan.
+  readonly #envelope = new ChoiceField("size-envelope", "Envelope", [], { wide: true });
+  readonly #own: OwnEnvelope;
+  readonly #gas = new ChoiceField("size-gas", "Gas", []);
+  readonly #cylinder = new ChoiceField("size-cylinder", "Gas cylinder", []);
   readonly #payload: MeasureField;
   readonly #altitude: MeasureField;
   readonly #chute: MeasureField;
@@ -92,16 +75,16 @@ export class Calculator {
   #asked = new AbortController();
 
   constructor(readonly units: Units) {
-    this.#payload = new MeasureField("payload", PAYLOAD, this.#kept.payload, units);
+    this.#own = new OwnEnvelope(units);
+    this.#payload = new MeasureField("size-payload", FIELDS.payload, this.#kept.payload, units);
     this.#altitude = new MeasureField("launch-altitude", ALTITUDE, null, units, "sea level");
-    this.#chute = new MeasureField("chute", CHUTE, null, units, "none");
+    this.#chute = new MeasureField("size-chute", CHUTE, null, units, "none");
     void this.#load();
   }
 
   async #load(): Promise<void> {
     try {
-      const { body } = await ask<Parts>("/api/v1/balloon-specs");
-      this.#fill(body);
+      this.#fill(await balloonParts());
     } catch (error) {
       if (!(error instanceof ApiError || error instanceof UnreachableError)) throw error;
       const again = h("button", { type: "button", onclick: () => void this.#load() }, "Try again");
@@ -110,36 +93,16 @@ export class Calculator {
   }
 
   #fill({ envelopes, gases, cylinders }: Parts): void {
-    const kinds = new Map<string, Parts["envelopes"]>();
-    for (const envelope of envelopes) {
-      const group = `${envelope.maker || "Other"}, ${envelope.kind.replace("-", " ")}`;
-      kinds.set(group, [...(kinds.get(group) ?? []), envelope]);
-    }
     this.#envelope.input.replaceChildren(
-      ...[...kinds].map(([label, group]) =>
-        h(
-          "optgroup",
-          { label },
-          ...group.map(({ name, mass, diameter }) =>
-            h(
-              "option",
-              { value: name },
-              `${name}, ${formatAmount(mass, "mass", this.units)}, ${diameter.toFixed(1)} m`,
-            ),
-          ),
-        ),
-      ),
+      h("option", { value: OWN }, "An envelope of your own"),
+      ...envelopeGroups(envelopes, this.units),
     );
     this.#gas.options = gases.map(({ name }) => [name, name]);
     this.#cylinder.options = cylinders.map(({ name, contents }) => [name, `${name}, ${contents} m³`]);
     const choose = (field: ChoiceField, value: string, names: string[]) => {
       if (names.includes(value)) field.text = value;
     };
-    choose(
-      this.#envelope,
-      this.#kept.envelope,
-      envelopes.map(({ name }) => name),
-    );
+    choose(this.#envelope, this.#kept.envelope, [OWN, ...envelopes.map(({ name }) => name)]);
     choose(
       this.#gas,
       this.#kept.gas,
@@ -160,6 +123,7 @@ export class Calculator {
         "div",
         { class: "fields inputs" },
         this.#envelope.root,
+        this.#own.root,
         this.#gas.root,
         this.#payload.root,
         h("p", { class: "wide label" }, "Filled for"),
@@ -181,7 +145,7 @@ export class Calculator {
 
   #showAmount(): void {
     const { wish, values } = this.#kept;
-    this.#amount = new MeasureField("amount", WISHES[wish], values[wish], this.units);
+    this.#amount = new MeasureField("amount", FIELDS[FILL_OF[wish]], values[wish], this.units);
     this.#wishes.replaceChildren(this.#amount.root);
   }
 
@@ -192,12 +156,15 @@ export class Calculator {
 
   async #size(): Promise<void> {
     const amount = this.#amount!;
+    const isOwn = this.#envelope.text === OWN;
+    this.#own.root.hidden = !isOwn;
     const fields: Record<string, Field> = {
+      ...(isOwn && this.#own.fields),
       payload_mass: this.#payload,
       [this.#kept.wish]: amount,
       launch_altitude: this.#altitude,
       chute_diameter: this.#chute,
-      envelope: this.#envelope,
+      ...(!isOwn && { envelope: this.#envelope }),
     };
     this.#asked.abort();
     this.#asked = new AbortController();
@@ -212,7 +179,7 @@ export class Calculator {
     this.#remember(amount.value!);
     const [altitude, chute] = [this.#altitude.value, this.#chute.value];
     const body = {
-      envelope: this.#envelope.text,
+      ...(isOwn ? this.#own.values : { envelope: this.#envelope.text }),
       lift_gas_type: this.#gas.text,
       payload_mass: this.#payload.value,
       [this.#kept.wish]: amount.value,
@@ -247,13 +214,38 @@ export class Calculator {
   #show(specs: Specs | null, problem: string): void {
     this.#problem.textContent = problem;
     this.#result.replaceChildren(...(specs ? [summary(specs, this.units)] : []));
-    this.onSized(specs && sizedOf(specs));
+    this.onSized(specs && sizedOf(specs, this.#envelope.text === OWN ? null : this.#balloon(specs)));
+  }
+
+  #balloon({ payload_mass, burst_altitude }: Specs): Partial<Balloon> {
+    const fillBy = FILL_OF[this.#kept.wish];
+    const chute = this.#chute.value;
+    return {
+      profile: "physical",
+      envelope: this.#envelope.text,
+      gas: GASES.find((gas) => gas === this.#gas.text)!,
+      payload: payload_mass,
+      fillBy,
+      [fillBy]: this.#amount!.value,
+      ...(chute !== null && { descendBy: "chute", chute }),
+      afloat: burst_altitude === null ? AFLOAT_HOURS : 0,
+    };
   }
 }
 
-/** What flights take of it. A flight climbs at one rate: the mean is what reaches the top in the right time. */
-function sizedOf(specs: Specs): Sized {
+/** The numbers of a balloon that climbs at one rate. */
+export function ratesOf({ ascentRate, top, descentRate }: Sized, balloon: Balloon): Partial<Balloon> {
   return {
+    asc: ascentRate,
+    [topField(balloon)!]: top,
+    ...(descentRate !== null && { desc: descentRate }),
+  };
+}
+
+/** What flights take of it. A flight climbs at one rate: the mean is what reaches the top in the right time. */
+function sizedOf(specs: Specs, balloon: Sized["balloon"]): Sized {
+  return {
+    balloon,
     ascentRate: Number(specs.mean_ascent_rate.toFixed(2)),
     top: Math.round(specs.burst_altitude ?? specs.float_altitude!),
     bursts: specs.burst_altitude !== null,

@@ -1,14 +1,14 @@
 // What is wrong with a plan, in words, before anything is sent.
 
 import {
-  BALLOON_FIELDS,
+  balloonFields,
   FIELDS,
   launchTimes,
   MAX_LAUNCHES,
   type NumberField,
   type NumberName,
   type Plan,
-  topOf,
+  topField,
 } from "./plan";
 import { formatAltitude, formatUtc, fromShown, inputText, readNumber, toShown, type Units, unitName } from "./units";
 
@@ -32,13 +32,18 @@ export function usedFields(plan: Plan): NumberName[] {
     ensemble: ["perturbations", "seed"],
     sweep: ["model", "sweepMinutes"],
   };
-  return ["lat", "lon", "alt", ...BALLOON_FIELDS[plan.profile], "coeff", ...modes[plan.mode]];
+  return ["lat", "lon", "alt", ...balloonFields(plan), "coeff", ...modes[plan.mode]];
+}
+
+/** What a plan uses besides numbers. */
+export function usedChoices(plan: Plan): ("envelope" | "gas" | "fillBy" | "descendBy" | "air")[] {
+  return plan.profile === "physical" ? ["envelope", "gas", "fillBy", "descendBy", "air"] : [];
 }
 
 /** Whether two plans are flown alike: what is drawn of them may differ. */
 export function flownAlike(a: Plan, b: Plan): boolean {
   const times: (keyof Plan)[] = a.mode === "sweep" ? ["sweepFrom", "sweepTo"] : ["time"];
-  const names: (keyof Plan)[] = ["mode", "profile", ...usedFields(a), ...times];
+  const names: (keyof Plan)[] = ["mode", "profile", ...usedChoices(a), ...usedFields(a), ...times];
   return names.every((name) => a[name] === b[name]);
 }
 
@@ -53,7 +58,8 @@ export function outOfLimits(field: NumberField, value: number, units: Units): st
   const unit = unitName(quantity, units);
   const show = (number: number) => {
     const shown = toShown(number, quantity, units);
-    return Number(shown.toFixed(Math.abs(shown) < 10 ? 2 : 0)).toLocaleString("en");
+    const text = Math.abs(shown) < 0.1 ? shown.toPrecision(2) : shown.toFixed(Math.abs(shown) < 10 ? 2 : 0);
+    return Number(text).toLocaleString("en");
   };
   const measured = (text: string) => (unit ? `${text} ${unit}` : text);
   if (!Number.isFinite(value)) return `${label} needs a number`;
@@ -90,10 +96,10 @@ export function problemsOf(plan: Plan, around: Surroundings, units: Units): Prob
     if (reason) found[name] = reason;
   }
   const start = Math.max(plan.alt ?? 0, around.ground ?? 0);
-  const top = plan.profile === "standard" ? "burst" : "float";
-  if (!found[top] && topOf(plan) < start) {
+  const top = topField(plan);
+  if (top && !found[top] && plan[top] < start) {
     found[top] =
-      `${FIELDS[top].label} is ${formatAltitude(topOf(plan), units)}, below the launch at ${formatAltitude(start, units)}`;
+      `${FIELDS[top].label} is ${formatAltitude(plan[top], units)}, below the launch at ${formatAltitude(start, units)}`;
   }
   if (plan.mode !== "ensemble" && around.members.length && !around.members.includes(plan.model)) {
     found.model = `Member ${plan.model} is not in this cycle`;

@@ -146,7 +146,7 @@ export class EnsembleResult implements Result {
     );
     const members = this.flights.map((flight) => trackOf(flight, `Member ${flight.member}`));
     return {
-      ...takeawayOf(title, answer.provenance, answer.warnings),
+      ...takeawayOf(title, this.plan, answer.provenance, answer.warnings),
       tracks: members,
       spots: [
         ...this.flights.slice(0, 1).flatMap((flight) => spotsOf(flight).slice(0, 1)),

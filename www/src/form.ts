@@ -9,12 +9,27 @@ import {
   rangeText,
   readField,
   type Surroundings,
+  usedFields,
 } from "./checks";
 import { formatCoordinates, parseCoordinates } from "./coordinates";
 import { askName, h, iconButton, segments, toast } from "./dom";
+import type { GasBalloon } from "./gasballoon";
 import { wrap } from "./geo";
 import type { MapView } from "./map";
-import { BALLOON_FIELDS, FIELDS, launchTimes, type Mode, type NumberName, type Plan, type Profile } from "./plan";
+import {
+  BALLOON_NUMBERS,
+  balloonFields,
+  DEFAULT_BALLOON,
+  FIELDS,
+  launchTimes,
+  MODES,
+  type Mode,
+  type NumberName,
+  type Plan,
+  PROFILE_NAMES,
+  PROFILES,
+  type Profile,
+} from "./plan";
 import type { PlanState } from "./state";
 import { store, stored } from "./stored";
 import {
@@ -36,15 +51,17 @@ interface Site {
   alt: number | null;
 }
 
-const PROFILES: Record<Profile, { label: string; note: string }> = {
-  standard: { label: "Standard", note: "Climbs, bursts and comes down under a parachute" },
-  zpb: { label: "Zero-pressure", note: "Climbs, floats for a while and comes down" },
-  float: { label: "Float", note: "Climbs and stays up" },
+const PROFILE_NOTES: Record<Profile, string> = {
+  standard: "Climbs, bursts and comes down under a parachute",
+  zpb: "Climbs, floats for a while and comes down",
+  float: "Climbs and stays up",
+  physical: "Climbs as envelope, gas and payload make it; bursts or floats, and comes down",
 };
-const MODES: Record<Mode, { label: string; note: string }> = {
-  single: { label: "Single", note: "One flight with one member; it follows every change" },
-  ensemble: { label: "Ensemble", note: "All members, each with perturbed copies: where it may land" },
-  sweep: { label: "Launch times", note: "One flight for each launch time" },
+const MODE_NAMES: Record<Mode, string> = { single: "Single", ensemble: "Ensemble", sweep: "Launch times" };
+const MODE_NOTES: Record<Mode, string> = {
+  single: "One flight with one member; it follows every change",
+  ensemble: "All members, each with perturbed copies: where it may land",
+  sweep: "One flight for each launch time",
 };
 
 /** A form field: its input, and the place for its range or for what is wrong with it. */
@@ -76,6 +93,8 @@ export class PlanForm {
   readonly #altitude = h("div", { class: "fields" });
   readonly #balloon = h("div", { class: "fields" });
   readonly #run = h("div", { class: "fields" });
+  /** The choices of a gas balloon, while they are shown. */
+  #gas: GasBalloon | null = null;
   readonly #coverNote = h("p", { class: "note" });
   readonly #groundNote = h("p", { class: "note" });
   #groundAsked = "";
@@ -83,20 +102,14 @@ export class PlanForm {
   #notLocated = "";
 
   /** Without a `map` no tool of it can be chosen; `modes` are those to choose from. */
-  constructor(
-    root: HTMLElement,
-    state: PlanState,
-    map: MapView | null,
-    units: Units,
-    modes: readonly Mode[] = ["single", "ensemble", "sweep"],
-  ) {
+  constructor(root: HTMLElement, state: PlanState, map: MapView | null, units: Units, modes: readonly Mode[] = MODES) {
     this.#state = state;
     this.units = units;
     root.append(
       this.#placeFields(map),
       this.#timeFields(),
-      this.#choice("balloon", "Balloon", "profile", PROFILES, this.#balloon),
-      this.#choice("run", "Run", "mode", Object.fromEntries(modes.map((mode) => [mode, MODES[mode]])), this.#run),
+      this.#choice("balloon", "Balloon", "profile", PROFILES, PROFILE_NAMES, PROFILE_NOTES, this.#balloon),
+      this.#choice("run", "Run", "mode", modes, MODE_NAMES, MODE_NOTES, this.#run),
     );
     this.#fillAltitude();
     this.#fillBalloon();
@@ -139,11 +152,9 @@ export class PlanForm {
 
   /** Show what the service refused, by the names of its parameters. */
   refuse(parameters: Record<string, string>): void {
-    const { plan } = this.#state;
-    for (const [name, field] of Object.entries(FIELDS) as [NumberName, (typeof FIELDS)[NumberName]][]) {
-      const reason = field.parameter && parameters[field.parameter];
-      const used = name !== "burst" && name !== "float" ? true : (name === "burst") === (plan.profile === "standard");
-      if (reason && used) this.#refused[name] = reason;
+    for (const name of usedFields(this.#state.plan)) {
+      const reason = parameters[FIELDS[name].parameter ?? ""];
+      if (reason) this.#refused[name] = reason;
     }
     if (parameters.timestamp) this.#refused.time = parameters.timestamp;
     this.showProblems();
@@ -192,6 +203,9 @@ export class PlanForm {
     this.#refused = {};
     for (const name of changed) this.#unreadable.delete(name as FieldName);
     if (changed.has("profile")) this.#fillBalloon();
+    else if ([...changed].some((name) => name in DEFAULT_BALLOON || name === "alt" || name === "air")) {
+      this.#gas?.update();
+    }
     if (changed.has("mode")) this.#fillRun();
     for (const name of ["profile", "mode"] as const) {
       const radio = document.getElementById(`${name}-${this.#state.plan[name]}`) as HTMLInputElement | null;
@@ -437,18 +451,19 @@ export class PlanForm {
     id: string,
     title: string,
     name: "profile" | "mode",
-    options: Partial<Record<T, { label: string; note: string }>>,
+    options: readonly T[],
+    names: Record<T, string>,
+    notes: Record<T, string>,
     rest: HTMLElement,
   ): HTMLElement {
     const note = h("p", { class: "note", id: `${id}-note` });
     const chosen = () => this.#state.plan[name] as string as T;
     const tell = () => {
-      note.textContent = options[chosen()]?.note ?? "";
+      note.textContent = notes[chosen()];
     };
     tell();
     this.#state.onChange(tell);
-    const entries = Object.entries(options) as [T, { label: string }][];
-    const labels = Object.fromEntries(entries.map(([value, { label }]) => [value, label])) as Record<T, string>;
+    const labels = Object.fromEntries(options.map((value) => [value, names[value]])) as Record<T, string>;
     const group = segments(name, title, labels, chosen(), (value) => this.#state.change({ [name]: value }));
     group.setAttribute("aria-describedby", note.id);
     return section(title, group, note, rest);
@@ -460,32 +475,70 @@ export class PlanForm {
   }
 
   #fillBalloon(): void {
-    const names = BALLOON_FIELDS[this.#state.plan.profile];
-    this.#forget(["asc", "desc", "burst", "float", "floatHours", "coeff"]);
+    this.#gas = null;
+    if (this.#state.plan.profile === "physical") void this.#fillGasBalloon();
+    else
+      this.#showBalloon(
+        () => balloonFields(this.#state.plan).map((name) => this.#numberField(name)),
+        h(
+          "button",
+          { type: "button", id: "size-balloon", class: "wide", onclick: () => void this.#sizeBalloon() },
+          "From balloon and payload",
+        ),
+      );
+  }
+
+  /** What only gas balloons need comes with the first of them. */
+  async #fillGasBalloon(): Promise<void> {
+    const { GasBalloon } = await import("./gasballoon");
+    if (this.#state.plan.profile !== "physical") return;
+    this.#showBalloon(() => {
+      this.#gas = new GasBalloon(this.#gasForm());
+      return this.#gas.fields;
+    });
+    this.show();
+  }
+
+  #gasForm(): ConstructorParameters<typeof GasBalloon>[0] {
+    const state = this.#state;
+    return {
+      units: this.units,
+      prefix: "",
+      get balloon() {
+        return state.plan;
+      },
+      get altitude() {
+        return state.plan.alt ?? 0;
+      },
+      change: (part) => state.change(part),
+      number: (name) => this.#numberField(name),
+      refuse: (name, reason) => {
+        this.#refused[name] = reason;
+        this.showProblems();
+      },
+    };
+  }
+
+  #showBalloon(fields: () => HTMLElement[], ...rest: HTMLElement[]): void {
+    this.#forget(BALLOON_NUMBERS);
     const open = this.#balloon.querySelector("details")?.open ?? this.#state.plan.coeff !== 1;
     this.#balloon.replaceChildren(
-      ...names.map((name) => this.#numberField(name)),
+      ...fields(),
       h(
         "details",
         { class: "wide", open },
         h("summary", {}, "More"),
         h("div", { class: "fields" }, this.#numberField("coeff")),
       ),
-      h(
-        "button",
-        { type: "button", id: "size-balloon", class: "wide", onclick: () => void this.#sizeBalloon() },
-        "From balloon and payload",
-      ),
+      ...rest,
     );
   }
 
   /** The rates of a balloon that is sized from its envelope, gas and payload. */
   async #sizeBalloon(): Promise<void> {
     const { askBalloon } = await import("./balloondialog");
-    const found = await askBalloon(this.units);
-    if (!found) return;
-    const top = this.#state.plan.profile === "standard" ? "burst" : "float";
-    this.#state.change({ asc: found.ascentRate, [top]: found.top });
+    const found = await askBalloon(this.units, this.#state.plan);
+    if (found) this.#state.change(found);
   }
 
   #fillRun(): void {
@@ -552,8 +605,9 @@ export class PlanForm {
       root,
       input,
       note,
-      usual: () => (name === "alt" || name === "seed" ? "" : this.#range(name)),
+      usual: () => (name === "alt" || name === "seed" ? "" : (FIELDS[name].help ?? this.#range(name))),
     });
+    input.value = this.#textOf(name, this.#state.plan);
     return root;
   }
 

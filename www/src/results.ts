@@ -9,6 +9,7 @@ import { type Format, type Takeaway, write } from "./export";
 import type { Flight } from "./flight";
 import type { MapView } from "./map";
 import type { Layer, Plan, Position } from "./plan";
+import { planText } from "./plantext";
 import type { PlanState } from "./state";
 import { marksOf, type Summary } from "./summary";
 import { formatBearing, formatDistance, formatLocal, formatUtc, type Units } from "./units";
@@ -224,7 +225,9 @@ export function trackOf(flight: Flight, name: string): Takeaway["tracks"][number
   return { name, ...flight };
 }
 
-export function takeawayOf(title: string, provenance: Provenance, notes: string[]): Takeaway {
+export function takeawayOf(title: string, plan: Plan, provenance: Provenance, warnings: string[]): Takeaway {
   const { cycle, product, demo } = provenance;
+  // Files are in SI.
+  const notes = [planText(plan, "metric"), ...warnings];
   return { title, cycle, product, demo, notes, tracks: [], spots: [], areas: [] };
 }

@@ -1,7 +1,21 @@
 // A plan as the part of a link after "#", for people to read and to send.
-import { usedFields } from "./checks";
+import { usedChoices, usedFields } from "./checks";
 import { wrap } from "./geo";
-import { BALLOON_FIELDS, DEFAULT_PLAN, FIELDS, LAYERS, type NumberName, type Plan, type Position } from "./plan";
+import {
+  AIRS,
+  DEFAULT_PLAN,
+  DESCENTS,
+  FIELDS,
+  FILLS,
+  GASES,
+  LAYERS,
+  MODES,
+  type NumberName,
+  type Plan,
+  type Position,
+  PROFILES,
+} from "./plan";
+import { unitName } from "./units";
 
 export interface Shared {
   plan: Partial<Plan>;
@@ -14,9 +28,9 @@ export interface Shared {
 /** Corners that the zone of a link has at most. */
 export const MAX_CORNERS = 200;
 
-const PROFILES = Object.keys(BALLOON_FIELDS) as Plan["profile"][];
-const MODES: Plan["mode"][] = ["single", "ensemble", "sweep"];
 const LATEST = 1e11;
+/** Which envelopes there are is known to the service. */
+const ENVELOPE = /^[a-z0-9-]{1,32}$/;
 
 /** The key in a link of each number of a plan. */
 const KEYS: Record<NumberName, string> = {
@@ -33,12 +47,25 @@ const KEYS: Record<NumberName, string> = {
   perturbations: "n",
   seed: "seed",
   sweepMinutes: "every",
+  payload: "payload",
+  volume: "volume",
+  lift: "lift",
+  chute: "chute",
+  afloat: "afloat",
 };
 const NUMBERS = Object.entries(KEYS) as [NumberName, string][];
 const TIMES = [
   ["time", "at", "Launch time"],
   ["sweepFrom", "from", "First launch"],
   ["sweepTo", "to", "Last launch"],
+] as const;
+const CHOICES = [
+  ["profile", "profile", "Profile", PROFILES],
+  ["mode", "run", "Run", MODES],
+  ["gas", "gas", "Gas", GASES],
+  ["fillBy", "fill", "Filled for", FILLS],
+  ["descendBy", "down", "Comes down by", DESCENTS],
+  ["air", "air", "Air", AIRS],
 ] as const;
 
 /** A plan, and the cycle it was flown on, as the part of a link after "#". */
@@ -51,10 +78,12 @@ export function encodePlan(plan: Plan, cycle: string | null): string {
   put("lat", degrees(lat));
   put("lon", degrees(inLimits(lon)));
   put("at", written(plan.time));
-  put("profile", plan.profile);
-  put("run", plan.mode);
   // What is flown is written in full: a link outlives what is usual today.
-  const flown = new Set<NumberName>(usedFields(plan).filter((name) => name !== "coeff"));
+  const flown = new Set<keyof Plan>(["profile", "mode", ...usedChoices(plan), ...usedFields(plan)]);
+  flown.delete("coeff");
+  for (const [name, key] of [...CHOICES, ["envelope", "envelope"]] as const) {
+    put(key, plan[name], flown.has(name) ? null : DEFAULT_PLAN[name]);
+  }
   for (const [name, key] of NUMBERS.slice(2)) {
     put(key, decimal(plan[name]), flown.has(name) ? null : decimal(DEFAULT_PLAN[name]));
   }
@@ -118,18 +147,16 @@ export function decodePlan(hash: string): Shared {
       plan[name] = time;
     });
   }
-  const choose = <T extends string>(key: string, label: string, choices: readonly T[], chosen: (choice: T) => void) => {
+  for (const [name, key, label, choices] of CHOICES) {
     take(key, (text) => {
       const choice = choices.find((choice) => choice === text);
       if (!choice) return `${label} is ${quoted(text)}, it must be one of ${choices.join(", ")}`;
-      chosen(choice);
+      Object.assign(plan, { [name]: choice });
     });
-  };
-  choose("profile", "Profile", PROFILES, (profile) => {
-    plan.profile = profile;
-  });
-  choose("run", "Run", MODES, (mode) => {
-    plan.mode = mode;
+  }
+  take("envelope", (text) => {
+    if (!ENVELOPE.test(text)) return `Envelope is ${quoted(text)}, it must be a name such as kaymont-1200`;
+    plan.envelope = text;
   });
   take("target", (text) => {
     const target = readCorner(text);
@@ -163,7 +190,7 @@ function readNumber(text: string, name: NumberName): number | string {
   // + 0 turns -0 into 0.
   const value = /^-?\d{1,20}(\.\d{0,20})?$/.test(text) ? Number(text) + 0 : Number.NaN;
   if (value >= min && value <= max && !(whole && !Number.isInteger(value))) return value;
-  const unit = { altitude: " m", verticalSpeed: " m/s", hours: " h", minutes: " min" }[quantity as string] ?? "";
+  const unit = ` ${unitName(quantity, "metric")}`.trimEnd();
   const kind = Number.isNaN(value) ? "a number " : whole ? "whole, " : "";
   return `${label} is ${quoted(text)}${Number.isNaN(value) ? "" : unit}, it must be ${kind}${min}..${max}${unit}`;
 }

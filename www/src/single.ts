@@ -73,7 +73,7 @@ export class SingleResult implements Result {
     const { warnings: notes = [] } = this.provenance;
     const title = `HABSIM flight, member ${this.flight.member}`;
     return {
-      ...takeawayOf(title, this.provenance, notes),
+      ...takeawayOf(title, this.plan, this.provenance, notes),
       tracks: [trackOf(this.flight, title)],
       spots: spotsOf(this.flight),
     };

@@ -73,7 +73,7 @@ export class SweepResult implements Result {
 
   takeaway(): Takeaway {
     return {
-      ...takeawayOf("HABSIM launch times", this.provenance, this.provenance.warnings ?? []),
+      ...takeawayOf("HABSIM launch times", this.plan, this.provenance, this.provenance.warnings ?? []),
       tracks: this.#flown.map(({ flight, time }) => trackOf(flight, `Launch ${formatUtc(time)}`)),
       spots: this.#flown.map(({ flight, time }) => {
         const { end } = summarize(flight);

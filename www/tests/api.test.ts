@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { ApiError, ask, type FlightAnswer, flightOf, insist, launchParameters, UnreachableError } from "../src/api";
-import { DEFAULT_PLAN } from "../src/plan";
+import { DEFAULT_PLAN, type Plan } from "../src/plan";
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -115,6 +115,22 @@ describe("the parameters of a launch", () => {
       equil: "25000",
       eqtime: "3",
       timestamp: "60",
+    });
+  });
+
+  it("of a gas balloon have one fill and one way down", () => {
+    const plan: Plan = { ...DEFAULT_PLAN, profile: "physical", fillBy: "burst", descendBy: "chute", air: "model" };
+    const { timestamp, lat, lon, alt, ...balloon } = launchParameters(plan, 60);
+    expect(balloon).toEqual({
+      profile: "physical",
+      envelope: "kaymont-1200",
+      lift_gas_type: "helium",
+      payload_mass: "1",
+      equil: "30000",
+      chute_diameter: "1",
+      eqtime: "0",
+      coeff: "1",
+      atmosphere: "model",
     });
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { outOfRange, problemsOf, type Surroundings } from "../src/checks";
+import { flownAlike, outOfRange, problemsOf, type Surroundings } from "../src/checks";
 import { DEFAULT_PLAN, launchTimes, MAX_LAUNCHES, type Plan } from "../src/plan";
 
 const FROM = Date.UTC(2026, 10, 20, 18) / 1000;
@@ -43,6 +43,23 @@ describe("a plan", () => {
     expect(problems({ burst: 1000 }, { ground: 1500 }).burst).toContain("below the launch at 1,500 m");
     expect(problems({ profile: "zpb", float: 20 }).float).toContain("below the launch at 33 m");
     expect(problems({ burst: 33 })).toEqual({});
+  });
+
+  it("of a gas balloon is checked by what fills it and brings it down", () => {
+    const gas = { profile: "physical" as const, burst: 20, asc: 99, chute: 0, desc: 99, payload: -1 };
+    expect(Object.keys(problems(gas)).toSorted()).toEqual(["asc", "desc", "payload"]);
+    const filled = { ...gas, fillBy: "burst" as const, descendBy: "chute" as const, payload: 1 };
+    expect(Object.keys(problems(filled)).toSorted()).toEqual(["burst", "chute"]);
+    expect(problems(filled).burst).toContain("below the launch at 33 m");
+    expect(problems({ ...filled, fillBy: "volume", chute: 1 })).toEqual({});
+  });
+
+  it("is flown like another only with the same balloon", () => {
+    const gas: Plan = { ...GOOD, profile: "physical" };
+    for (const change of [{ envelope: "pawan-100" }, { gas: "hydrogen" }, { air: "model" }, { payload: 2 }, { asc: 4 }])
+      expect(flownAlike(gas, { ...gas, ...change } as Plan)).toBe(false);
+    expect(flownAlike(gas, { ...gas, volume: 9, lift: 9, burst: 9, float: 9, chute: 9 })).toBe(true);
+    expect(flownAlike(GOOD, { ...GOOD, envelope: "pawan-100", payload: 2 })).toBe(true);
   });
 
   it("launches within the winds", () => {

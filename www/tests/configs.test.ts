@@ -4,6 +4,16 @@ import { DEFAULT_PLAN, type Plan } from "../src/plan";
 import { decodePlan } from "../src/share";
 
 const PLAN: Plan = { ...DEFAULT_PLAN, lat: 47.5, lon: 8.25, time: 1_795_262_400, asc: 4.5, burst: 31_000, desc: 6 };
+/** Numbers of other profiles are as usual: what is not flown is not kept. */
+const GAS = {
+  profile: "physical",
+  envelope: "hwoyee-800",
+  gas: "hydrogen",
+  payload: 0.8,
+  asc: DEFAULT_PLAN.asc,
+  burst: DEFAULT_PLAN.burst,
+  desc: DEFAULT_PLAN.desc,
+} as const;
 
 describe("a plan as a simulation", () => {
   test("of one flight has the member, as a number", () => {
@@ -44,6 +54,12 @@ describe("a simulation on the map", () => {
     ["one flight", { model: 4 }],
     ["an ensemble", { mode: "ensemble", perturbations: 12, seed: 99 }],
     ["a zero-pressure balloon", { profile: "zpb", float: 24_000, floatHours: 1.5, burst: DEFAULT_PLAN.burst }],
+    ["a gas balloon that is filled for its ascent", { ...GAS, fillBy: "asc", descendBy: "chute", chute: 1.5 }],
+    ["a gas balloon that is filled to burst, in the air of the forecast", { ...GAS, fillBy: "burst", air: "model" }],
+    [
+      "a gas balloon that floats",
+      { ...GAS, mode: "ensemble", envelope: "jaxa-b80", fillBy: "lift", lift: 90, afloat: 3 },
+    ],
     ["from above the ground", { alt: 1200, coeff: 0.9 }],
   ])("is the plan that was submitted: %s", (_, change) => {
     const plan = { ...PLAN, ...change };
@@ -55,9 +71,9 @@ describe("a simulation on the map", () => {
     expect({ ...DEFAULT_PLAN, ...linked }).toEqual(plan);
   });
 
-  test("is none for a search and for a gas balloon", () => {
+  test("is none for a search and for a profile that no form has", () => {
     expect(mapLink({ type: "reverse", config: {}, provenance: null })).toBeNull();
-    const config = { ...submissionOf(PLAN)!.config, profile: "physical" };
+    const config = { ...submissionOf(PLAN)!.config, profile: "rocket" };
     expect(mapLink({ type: "forward", config, provenance: null })).toBeNull();
   });
 

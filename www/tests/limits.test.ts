@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
-import { BALLOON_FIELDS, DEFAULT_PLAN, FIELDS, type NumberField, type NumberName } from "../src/plan";
+import { LIMITS as OWN_LIMITS } from "../src/ownenvelope";
+import { AIRS, DEFAULT_PLAN, FIELDS, GASES, type NumberField, type NumberName, PROFILES } from "../src/plan";
 
 const CONTRACT = new URL("../openapi.json", import.meta.url);
 
@@ -51,10 +52,12 @@ describe.each(ROUTES)("%s", (path) => {
     expect(max).toBe((schema.exclusiveMaximum ?? schema.maximum)! - before);
   });
 
-  test("has the profiles", () => {
-    // A gas balloon is sized first, and then flown with the rates that this gives.
-    const rates = parametersOf(path).profile!.enum!.filter((profile) => profile !== "physical");
-    expect(rates.toSorted()).toEqual(Object.keys(BALLOON_FIELDS).toSorted());
+  test.each([
+    ["profile", PROFILES],
+    ["lift_gas_type", GASES],
+    ["atmosphere", AIRS],
+  ])("has the choices of %s", (parameter, choices) => {
+    expect(parametersOf(path)[parameter]!.enum!.toSorted()).toEqual(choices.toSorted());
   });
 
   test("has the usual values", () => {
@@ -67,4 +70,14 @@ describe.each(ROUTES)("%s", (path) => {
 test("every limit is one of a parameter of a route", () => {
   const known = ROUTES.flatMap((path) => Object.keys(parametersOf(path)));
   for (const [, { parameter }] of LIMITED) expect(known).toContain(parameter);
+});
+
+test("an envelope of one's own has the limits of the service", () => {
+  const { properties } = JSON.parse(readFileSync(CONTRACT, "utf8")).components.schemas.BalloonBody;
+  const pairs = { mass: "envelope_mass", diameter: "burst_diameter", volume: "envelope_volume" } as const;
+  for (const [name, property] of Object.entries(pairs)) {
+    const { minimum, maximum } = numeric(properties[property]);
+    const { min, max } = OWN_LIMITS[name as keyof typeof pairs];
+    expect([min, max], name).toEqual([minimum, maximum]);
+  }
 });

@@ -19,6 +19,18 @@ import { DEFAULT_PLAN } from "../src/plan";
 const CONTRACT = new URL("../openapi.json", import.meta.url);
 const START = Date.parse("2026-11-21T19:00:00Z") / 1000;
 const DRAFT: Draft = draftOf({ ...DEFAULT_PLAN, lat: 47, lon: 8 }, START, START + 3 * 86_400);
+const GAS_BALLOON = {
+  ...DRAFT.balloons[0]!,
+  name: "Latex",
+  profile: "physical" as const,
+  envelope: "hwoyee-600",
+  gas: "hydrogen" as const,
+  payload: 0.75,
+  fillBy: "lift" as const,
+  lift: 8,
+  descendBy: "chute" as const,
+  chute: 1.2,
+};
 
 describe("the body of a search", () => {
   test("of a launch window has the window alone", () => {
@@ -40,20 +52,33 @@ describe("the body of a search", () => {
   test.each<[string, Partial<Draft>]>([
     ["a launch window", { hit: "pass", members: [0, 3], refine: false }],
     ["a target window", { mission: "target_window", arrival: START + 9000, days: 1.5, hit: "pass" }],
+    ["a gas balloon", { balloons: [GAS_BALLOON, { ...DRAFT.balloons[0]!, name: "Steady" }] }],
     ["a height", { target: { ...DRAFT.target, lowest: 10_000, highest: 12_000 } }],
   ])("is read back: %s", (_, change) => {
     const draft = { ...DRAFT, ...change };
     const read = draftFrom(bodyOf(draft) as unknown as Record<string, unknown>)!;
     // A body has either the window or the arrival.
     const same = draft.mission === "launch_window" ? { arrival: 0, days: 0, toleranceMinutes: 0 } : { from: 0, to: 0 };
-    // Where nothing floats, how long is not sent.
-    const balloons = draft.balloons.map((balloon) => ({ ...balloon, floatHours: 0 }));
-    expect({ ...read, ...same }).toEqual({ ...draft, ...same, balloons });
+    expect({ ...read, ...same }).toEqual({ ...draft, ...same });
   });
 
-  test("of a gas balloon is not read", () => {
+  test("of a gas balloon has what fills it and what it comes down by", () => {
+    expect(bodyOf({ ...DRAFT, balloons: [GAS_BALLOON] }).balloons[0]).toEqual({
+      name: "Latex",
+      profile: "physical",
+      envelope: "hwoyee-600",
+      lift_gas_type: "hydrogen",
+      payload_mass: 0.75,
+      free_lift: 8,
+      chute_diameter: 1.2,
+      eqtime: 0,
+      coeff: 1,
+    });
+  });
+
+  test("of nothing, and of a balloon of another kind, is not read", () => {
     const body = bodyOf(DRAFT);
-    const balloons = [{ ...body.balloons[0], profile: "physical" }];
+    const balloons = [{ ...body.balloons[0], profile: "rocket" }];
     expect(draftFrom({ ...body, balloons } as unknown as Record<string, unknown>)).toBeNull();
     expect(draftFrom({})).toBeNull();
   });
@@ -171,7 +196,7 @@ describe("what is found", () => {
     const plan = planOfLaunch(DEFAULT_PLAN, CANDIDATE, {
       ...DRAFT.balloons[0]!,
       profile: "zpb",
-      top: 20_000,
+      float: 20_000,
       floatHours: 3,
     });
     expect(plan).toMatchObject({ lat: 47.1, lon: 7.9, mode: "ensemble", profile: "zpb", float: 20_000, floatHours: 3 });

@@ -1,5 +1,17 @@
 import { describe, expect, test } from "vitest";
-import { DEFAULT_PLAN, FIELDS, LAYERS, type NumberName, type Plan } from "../src/plan";
+import {
+  AIRS,
+  DEFAULT_PLAN,
+  DESCENTS,
+  FIELDS,
+  FILLS,
+  GASES,
+  LAYERS,
+  MODES,
+  type NumberName,
+  type Plan,
+  PROFILES,
+} from "../src/plan";
 import { decodePlan, encodePlan } from "../src/share";
 
 // 2026-11-21 12:00 UTC, by `date -u -d 2026-11-21T12:00 +%s`.
@@ -34,14 +46,24 @@ function anyPlan(random: () => number): Plan {
     lon: number("lon"),
     alt: pick(null, number("alt")),
     time: time(),
-    profile: pick("standard", "zpb", "float"),
+    profile: pick(...PROFILES),
     asc: number("asc"),
     desc: number("desc"),
     burst: number("burst"),
     float: number("float"),
     floatHours: number("floatHours"),
     coeff: number("coeff"),
-    mode: pick("single", "ensemble", "sweep"),
+    envelope: pick("kaymont-1200", "hwoyee-100", "-", "0123456789-abcdefghijklmnopqrstu"),
+    gas: pick(...GASES),
+    payload: number("payload"),
+    fillBy: pick(...FILLS),
+    volume: number("volume"),
+    lift: number("lift"),
+    descendBy: pick(...DESCENTS),
+    chute: number("chute"),
+    afloat: number("afloat"),
+    air: pick(...AIRS),
+    mode: pick(...MODES),
     model: number("model"),
     perturbations: number("perturbations"),
     seed: pick(null, number("seed")),
@@ -82,6 +104,21 @@ describe("a link", () => {
     expect(encodePlan(plan, "2026112106")).toBe(
       "lat=37.3553&lon=-121.8763&at=2026-11-21T12:00:30Z&profile=zpb&run=ensemble&alt=24&asc=5&desc=5&float=18000.5" +
         "&hours=1.5&n=5&seed=9007199254740991&target=-0.0000001,10&zone=37.1,-121.5_37.2,-121_38,190&hide=paths,heat&cycle=2026112106",
+    );
+  });
+
+  test("of a gas balloon has all of it, and nothing that another fill would need", () => {
+    const plan: Plan = {
+      ...PLAN,
+      profile: "physical",
+      fillBy: "volume",
+      volume: 4.5,
+      descendBy: "chute",
+      air: "model",
+    };
+    expect(encodePlan(plan, null)).toBe(
+      "lat=37.3553&lon=-121.8763&at=2026-11-21T12:00Z&profile=physical&run=single&gas=helium&fill=volume&down=chute" +
+        "&air=model&envelope=kaymont-1200&member=0&payload=1&volume=4.5&chute=1&afloat=0",
     );
   });
 
@@ -136,7 +173,13 @@ describe("a link", () => {
     ["at=2026-11-21T12:00", "Launch time is 2026-11-21T12:00, it must be a time such as 2026-11-21T12:00Z"],
     ["from=1969-12-31T23:59Z", "First launch is 1969-12-31T23:59Z, it must be a time such as 2026-11-21T12:00Z"],
     ["to=9999-12-31T23:59Z", "Last launch is 9999-12-31T23:59Z, it must be a time such as 2026-11-21T12:00Z"],
-    ["profile=rocket", "Profile is rocket, it must be one of standard, zpb, float"],
+    ["profile=rocket", "Profile is rocket, it must be one of standard, zpb, float, physical"],
+    ["envelope=../../etc", "Envelope is ../../etc, it must be a name such as kaymont-1200"],
+    ["envelope=", "Envelope is empty, it must be a name such as kaymont-1200"],
+    ["gas=xenon", "Gas is xenon, it must be one of helium, hydrogen, methane"],
+    ["fill=toString", "Filled for is toString, it must be one of asc, burst, volume, lift"],
+    ["payload=20001", "Payload is 20001 kg, it must be 0..20000 kg"],
+    ["chute=0", "Parachute, m across is 0, it must be 0.01..100"],
     ["run=toString", "Run is toString, it must be one of single, ensemble, sweep"],
     ["target=37.1", "Target: 37.1 is not a latitude, a comma and a longitude"],
     ["target=97,10", "Target: Latitude is 97, it must be -90..90"],
@@ -166,7 +209,7 @@ describe("a link", () => {
     const random = generator(7);
     const pieces = [
       ..."&=%#,_.:-+0123456789TZ\u0000é\ud800",
-      ..."lat lon at zone target hide n seed cycle run %ff %zz 1e9".split(" "),
+      ..."lat lon at zone target hide n seed cycle run envelope gas fill payload %ff %zz 1e9".split(" "),
     ];
     for (let i = 0; i < 5000; i++) {
       const hash = Array.from({ length: 12 }, () => pieces[Math.floor(random() * pieces.length)]).join("");

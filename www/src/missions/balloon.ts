@@ -1,6 +1,6 @@
 // Sizing a balloon, open to all.
 
-import { Calculator } from "../calculator";
+import { Calculator, ratesOf } from "../calculator";
 import { h } from "../dom";
 import { DEFAULT_PLAN } from "../plan";
 import { encodePlan } from "../share";
@@ -20,17 +20,18 @@ export const balloonView: View = (root, app) => {
       ...DEFAULT_PLAN,
       ...remembered(),
       time: Math.ceil(Date.now() / 1000 / HOUR) * HOUR,
-      asc: found.ascentRate,
-      ...(found.descentRate !== null && { desc: found.descentRate }),
-      ...(found.bursts
-        ? { profile: "standard" as const, burst: found.top }
-        : { profile: "zpb" as const, float: found.top }),
     };
-    fly.setAttribute("href", `/#${encodePlan(plan, null)}`);
+    const steady = { ...plan, profile: found.bursts ? ("standard" as const) : ("zpb" as const) };
+    const flown = found.balloon ? { ...plan, ...found.balloon } : { ...steady, ...ratesOf(found, steady) };
+    fly.setAttribute("href", `/#${encodePlan(flown, null)}`);
   };
   root.append(
     heading("Size a balloon", fly),
-    h("p", { class: "quiet" }, "How much gas, how fast, how high. Flown with its mean ascent rate."),
+    h(
+      "p",
+      { class: "quiet" },
+      "How much gas, how fast, how high. An envelope of your own is flown with its mean ascent rate.",
+    ),
     h("section", { class: "card" }, calculator.root),
   );
 };

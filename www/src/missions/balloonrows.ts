@@ -1,25 +1,26 @@
 // The balloons of a search: one or more, each with a name and its numbers.
 
 import { h, iconButton } from "../dom";
-import { type Field, MeasureField, TextField } from "../fields";
-import type { Profile } from "../plan";
+import { ChoiceField, type Field, MeasureField, TextField } from "../fields";
+import { type BalloonForm, GasBalloon } from "../gasballoon";
+import {
+  BALLOON_NUMBERS,
+  type Balloon,
+  type BalloonNumber,
+  balloonFields,
+  FIELDS,
+  PROFILE_NAMES,
+  type Profile,
+} from "../plan";
 import type { Units } from "../units";
-import { BALLOON_LIMITS, type BalloonDraft, MOST_BALLOONS } from "./searches";
-
-const PROFILES: Record<Profile, string> = { standard: "Standard", zpb: "Zero-pressure", float: "Float" };
-
-interface Row {
-  root: HTMLElement;
-  fields: Record<string, Field>;
-  read(): BalloonDraft;
-}
+import { type BalloonDraft, MOST_BALLOONS } from "./searches";
 
 export class BalloonRows {
   readonly root = h("div", { class: "stack" });
   onChange: () => void = () => {};
   readonly #list = h("div", { class: "stack" });
   readonly #add = h("button", { type: "button", onclick: () => this.#addOne() }, "Add a balloon");
-  #rows: Row[] = [];
+  #rows: BalloonRow[] = [];
   /** Ids of fields stay different when rows go. */
   #count = 0;
 
@@ -63,101 +64,139 @@ export class BalloonRows {
     this.onChange();
   }
 
-  #append(balloon: BalloonDraft): Row {
-    const row = this.#rowOf(balloon, this.#count++);
+  #append(balloon: BalloonDraft): BalloonRow {
+    const row = new BalloonRow(this.units, balloon, this.#count++);
+    row.onChange = () => this.onChange();
+    row.onGone = () => this.#remove(row);
     this.#rows.push(row);
     this.#list.append(row.root);
     this.#update();
     return row;
   }
 
+  #remove(row: BalloonRow): void {
+    this.#rows = this.#rows.filter((one) => one !== row);
+    row.root.remove();
+    this.#update();
+    this.#add.focus();
+    this.onChange();
+  }
+
   #update(): void {
     this.#add.disabled = this.#rows.length >= MOST_BALLOONS;
     for (const { root } of this.#rows) root.querySelector<HTMLElement>(".icon-button")!.hidden = this.#rows.length < 2;
   }
+}
 
-  #rowOf(balloon: BalloonDraft, key: number): Row {
-    const { units } = this;
-    const id = (name: string) => `balloon-${key}-${name}`;
-    const name = new TextField(id("name"), "Name", { maxlength: 50 }, {}, (text) =>
+class BalloonRow {
+  readonly root: HTMLElement;
+  onChange: () => void = () => {};
+  onGone: () => void = () => {};
+  readonly #name: TextField;
+  readonly #profile: ChoiceField;
+  readonly #numbers: Record<BalloonNumber, MeasureField>;
+  readonly #parts = h("div", { class: "fields" });
+  readonly #size = h("button", { type: "button", onclick: () => void this.#fromPayload() }, "From balloon and payload");
+  /** As it was read or chosen; what is typed stands in the fields. */
+  #balloon: BalloonDraft;
+  #gas: GasBalloon | null = null;
+
+  constructor(
+    readonly units: Units,
+    balloon: BalloonDraft,
+    readonly key: number,
+  ) {
+    this.#balloon = balloon;
+    this.#name = new TextField(this.#id("name"), "Name", { maxlength: 50 }, {}, (text) =>
       text.trim() ? null : "Needs a name",
     );
-    name.text = balloon.name;
-    const profile = h(
-      "select",
-      { id: id("profile") },
-      ...Object.entries(PROFILES).map(([value, label]) => h("option", { value }, label)),
-    );
-    profile.value = balloon.profile;
-    const asc = new MeasureField(id("asc"), BALLOON_LIMITS.asc, balloon.asc, units);
-    const burst = new MeasureField(id("burst"), BALLOON_LIMITS.burst, balloon.top, units);
-    const float = new MeasureField(id("float"), BALLOON_LIMITS.float, balloon.top, units);
-    const hours = new MeasureField(id("hours"), BALLOON_LIMITS.floatHours, balloon.floatHours, units);
-    const desc = new MeasureField(id("desc"), BALLOON_LIMITS.desc, balloon.desc, units);
-    const coeff = new MeasureField(id("coeff"), BALLOON_LIMITS.coeff, balloon.coeff, units);
-    const numbers = h("div", { class: "fields" });
-    const size = h("button", { type: "button", onclick: () => void fromPayload() }, "From balloon and payload");
-    const top = () => (profile.value === "standard" ? burst : float);
-    const show = () => {
-      const parts: Record<Profile, Field[]> = {
-        standard: [asc, burst, desc],
-        zpb: [asc, float, hours, desc],
-        float: [asc, float, hours],
-      };
-      numbers.replaceChildren(...parts[profile.value as Profile].map(({ root }) => root), coeff.root);
-    };
-    const fromPayload = async () => {
-      const { askBalloon } = await import("../balloondialog");
-      const found = await askBalloon(units);
-      if (!found) return;
-      asc.value = found.ascentRate;
-      top().value = found.top;
-      if (found.descentRate !== null) desc.value = found.descentRate;
-      this.onChange();
-    };
-    profile.addEventListener("change", show);
-    show();
-    const gone = iconButton("trash", `Remove ${balloon.name}`, () => {
-      this.#rows = this.#rows.filter((one) => one !== row);
-      row.root.remove();
-      this.#update();
-      this.#add.focus();
-      this.onChange();
-    });
-    name.input.addEventListener("input", () => gone.setAttribute("aria-label", `Remove ${name.text}`));
-    const root = h(
+    this.#name.text = balloon.name;
+    this.#profile = new ChoiceField(this.#id("profile"), "Profile", Object.entries(PROFILE_NAMES));
+    this.#numbers = Object.fromEntries(
+      BALLOON_NUMBERS.map((name) => [name, new MeasureField(this.#id(name), FIELDS[name], balloon[name], units)]),
+    ) as Record<BalloonNumber, MeasureField>;
+    const { input } = this.#profile;
+    input.addEventListener("change", () => this.#change({ profile: input.value as Profile }));
+    const gone = iconButton("trash", `Remove ${balloon.name}`, () => this.onGone());
+    this.#name.input.addEventListener("input", () => gone.setAttribute("aria-label", `Remove ${this.#name.text}`));
+    const beside = h("div", { class: "row with-button" });
+    this.#name.input.before(beside);
+    beside.append(this.#name.input, gone);
+    this.root = h(
       "div",
       { class: "balloon-row", role: "group", "aria-label": "Balloon" },
-      h(
-        "div",
-        { class: "fields" },
-        name.root,
-        h(
-          "div",
-          { class: "field" },
-          h("label", { for: profile.id }, "Profile"),
-          h("div", { class: "row with-button" }, profile, gone),
-        ),
-      ),
-      numbers,
-      size,
+      h("div", { class: "fields" }, this.#name.root, this.#profile.root),
+      this.#parts,
+      this.#size,
     );
-    const row: Row = {
-      root,
-      // What the service calls `equil` is the one that is shown.
-      get fields() {
-        return { name, asc, equil: top(), eqtime: hours, desc, coeff };
+    this.#parts.addEventListener("input", () => this.#sizeAgain());
+    this.#show();
+  }
+
+  /** Fields by the names of the service. */
+  get fields(): Record<string, Field> {
+    const used = this.#used.map((name) => [FIELDS[name].parameter!, this.#numbers[name]]);
+    return { name: this.#name, ...Object.fromEntries(used), ...(this.#gas && { envelope: this.#gas.envelope }) };
+  }
+
+  read(): BalloonDraft {
+    const typed = this.#used.map((name) => [name, this.#numbers[name].value ?? Number.NaN]);
+    return { ...this.#balloon, ...Object.fromEntries(typed), name: this.#name.text.trim() };
+  }
+
+  get #used(): BalloonNumber[] {
+    return [...balloonFields(this.#balloon), "coeff"];
+  }
+
+  #id(name: string): string {
+    return `balloon-${this.key}-${name}`;
+  }
+
+  #show(): void {
+    const { profile } = this.#balloon;
+    this.#profile.text = profile;
+    this.#size.hidden = profile === "physical";
+    this.#gas = profile === "physical" ? new GasBalloon(this.#gasForm()) : null;
+    const fields = this.#gas?.fields ?? balloonFields(this.#balloon).map((name) => this.#numbers[name].root);
+    this.#parts.replaceChildren(...fields, this.#numbers.coeff.root);
+  }
+
+  #change(part: Partial<Balloon>): void {
+    const { profile } = this.#balloon;
+    this.#balloon = { ...this.read(), ...part };
+    for (const name of BALLOON_NUMBERS) if (part[name] !== undefined) this.#numbers[name].value = part[name];
+    if (this.#balloon.profile === profile) this.#sizeAgain();
+    else this.#show();
+    this.onChange();
+  }
+
+  /** What was refused may be right with another number beside it. */
+  #sizeAgain(): void {
+    if (!this.#gas) return;
+    for (const name of this.#used) this.#numbers[name].fail(this.#numbers[name].problem());
+    this.#gas.update();
+  }
+
+  async #fromPayload(): Promise<void> {
+    const { askBalloon } = await import("../balloondialog");
+    const found = await askBalloon(this.units, this.read());
+    if (found) this.#change(found);
+  }
+
+  #gasForm(): BalloonForm {
+    const row = this;
+    return {
+      units: this.units,
+      prefix: this.#id(""),
+      get balloon() {
+        return row.read();
       },
-      read: () => ({
-        name: name.text.trim(),
-        profile: profile.value as Profile,
-        asc: asc.value ?? Number.NaN,
-        desc: desc.value ?? Number.NaN,
-        top: top().value ?? Number.NaN,
-        floatHours: hours.value ?? Number.NaN,
-        coeff: coeff.value ?? Number.NaN,
-      }),
+      altitude: 0,
+      change: (part) => this.#change(part),
+      number: (name) => this.#numbers[name].root,
+      refuse: (name, reason) => {
+        if (name !== "alt") this.#numbers[name].fail(reason);
+      },
     };
-    return row;
   }
 }

@@ -1,15 +1,25 @@
 // Plans as the configs of simulations, and back.
 
-import { launchParameters } from "../api";
+import { launchValues, type Values } from "../api";
 import { wrap } from "../geo";
-import { DEFAULT_PLAN, type Plan, type Profile } from "../plan";
+import {
+  AIRS,
+  type Balloon,
+  balloonFields,
+  DEFAULT_BALLOON,
+  DEFAULT_PLAN,
+  DESCENTS,
+  FIELDS,
+  FILLS,
+  GASES,
+  type Plan,
+  PROFILES,
+} from "../plan";
 import { encodePlan } from "../share";
-
-export type LaunchConfig = Record<string, number | string>;
 
 export interface Submission {
   type: "forward" | "ensemble";
-  config: LaunchConfig;
+  config: Values;
 }
 
 /** What of a simulation is needed to show it on the map. */
@@ -22,36 +32,45 @@ interface Kept {
 /** A plan of one launch, as it is submitted; null for one of many launches. */
 export function submissionOf(plan: Plan): Submission | null {
   if (plan.mode === "sweep") return null;
-  const { profile, ...numbers } = launchParameters(plan, plan.time);
-  const config: LaunchConfig = { profile: profile! };
-  for (const [name, text] of Object.entries(numbers)) config[name] = Number(text);
+  const config = launchValues(plan, plan.time);
   if (plan.mode === "single") return { type: "forward", config: { ...config, model: plan.model } };
-  const seed: LaunchConfig = plan.seed === null ? {} : { seed: plan.seed };
+  const seed: Values = plan.seed === null ? {} : { seed: plan.seed };
   return { type: "ensemble", config: { ...config, num_perturbations: plan.perturbations, ...seed } };
 }
 
-const PROFILES: readonly string[] = ["standard", "zpb", "float"] satisfies Profile[];
+/** The balloon of a launch or a search that is kept; null for one that no form has. */
+export function balloonFrom(config: Record<string, unknown>): Balloon | null {
+  const profile = PROFILES.find((name) => name === (config.profile ?? "zpb"));
+  if (!profile) return null;
+  const isGiven = (name: keyof typeof FIELDS) => typeof config[FIELDS[name].parameter!] === "number";
+  const balloon: Balloon = {
+    ...DEFAULT_BALLOON,
+    profile,
+    gas: GASES.find((name) => name === config.lift_gas_type) ?? "helium",
+    fillBy: FILLS.find(isGiven) ?? "asc",
+    descendBy: DESCENTS.find(isGiven) ?? "desc",
+    ...(typeof config.envelope === "string" && { envelope: config.envelope }),
+  };
+  const names = [...balloonFields(balloon), "coeff" as const].filter(isGiven);
+  return { ...balloon, ...Object.fromEntries(names.map((name) => [name, config[FIELDS[name].parameter!]])) };
+}
 
 /** The plan of a launch that is kept; null for what the map cannot plan. */
 export function planOf({ type, config }: Kept): Plan | null {
-  const profile = config.profile ?? "zpb";
-  if (type === "reverse" || typeof profile !== "string" || !PROFILES.includes(profile)) return null;
+  const balloon = balloonFrom(config);
+  if (type === "reverse" || !balloon) return null;
   const number = (name: string, otherwise: number) => {
     const value = config[name];
     return typeof value === "number" ? value : otherwise;
   };
-  const top = number("equil", DEFAULT_PLAN.burst);
   return {
     ...DEFAULT_PLAN,
+    ...balloon,
     lat: number("lat", DEFAULT_PLAN.lat),
     lon: wrap(number("lon", DEFAULT_PLAN.lon)),
     alt: number("alt", 0) || null,
     time: number("timestamp", 0),
-    profile: profile as Profile,
-    asc: number("asc", DEFAULT_PLAN.asc),
-    desc: number("desc", DEFAULT_PLAN.desc),
-    ...(profile === "standard" ? { burst: top } : { float: top, floatHours: number("eqtime", 0) }),
-    coeff: number("coeff", 1),
+    air: AIRS.find((name) => name === config.atmosphere) ?? "standard",
     mode: type === "forward" ? "single" : "ensemble",
     model: number("model", 0),
     perturbations: number("num_perturbations", DEFAULT_PLAN.perturbations),

@@ -1,13 +1,14 @@
 // One simulation: how far it is, what it was asked, and its result.
 
 import { definitions, h } from "../dom";
-import { planText } from "../plantext";
+import { balloonText, planText } from "../plantext";
 import { formatBytes, formatDuration, formatUtc } from "../units";
 import { heading, moment, type Simulation, type View } from "./app";
 import { lostOnMap, mapLink, planOf } from "./configs";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
 
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
+import { draftFrom } from "./searches";
 import { isUnderWay, simulationsView, statusOf } from "./simulations";
 
 export const simulationView: View = (root, app, signal, id) => {
@@ -63,6 +64,7 @@ export const simulationView: View = (root, app, signal, id) => {
   const factsOf = (one: Simulation): HTMLElement[] => {
     const plan = planOf(one);
     const lost = lostOnMap(one);
+    const balloons = (one.type === "reverse" && draftFrom(one.config)?.balloons) || [];
     const cycle = one.provenance?.cycle;
     return [
       h("h3", {}, "What it is"),
@@ -70,6 +72,7 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Type", KINDS[one.type]],
         ["Launch", plan ? formatUtc(plan.time) : null],
         ["Plan", plan && planText(plan, app.units)],
+        ["Balloons", balloons.map((balloon) => `${balloon.name}: ${balloonText(balloon, app.units)}`).join("; ")],
         ["By", one.user.username],
         ["Shared", one.shared ? "with the organisation" : "no"],
         ["Submitted", moment(one.created)],

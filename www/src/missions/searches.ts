@@ -1,24 +1,19 @@
 // A search for launches as its form holds it, and as the service takes it.
 
-import { FIELDS, type NumberField, type Plan, type Position, type Profile, topOf } from "../plan";
+import { balloonValues } from "../api";
+import { type Balloon, balloonOf, type NumberField, type Plan, type Position } from "../plan";
 import type { components } from "../schema";
+import { balloonFrom } from "./configs";
 
 export type SearchBody = components["schemas"]["ReversePlanBody"];
-type BalloonBody = components["schemas"]["SearchBalloon"];
 
 export type Mission = SearchBody["mission"];
 export type Hit = "pass" | "land";
 export type Shape = "circle" | "square";
 
-/** A balloon that could be launched. m/s, m, hours. */
-export interface BalloonDraft {
+/** A balloon that could be launched. */
+export interface BalloonDraft extends Balloon {
   name: string;
-  profile: Profile;
-  asc: number;
-  desc: number;
-  top: number;
-  floatHours: number;
-  coeff: number;
 }
 
 /** SI units, degrees, Unix seconds. */
@@ -69,15 +64,10 @@ export function draftOf(plan: Plan, from: number, to: number): Draft {
     arrival: to,
     days: 2,
     toleranceMinutes: 30,
-    balloons: [balloonOf(plan, "Balloon")],
+    balloons: [{ ...balloonOf(plan), name: "Balloon" }],
     members: "all",
     refine: true,
   };
-}
-
-export function balloonOf(plan: Plan, name: string): BalloonDraft {
-  const { profile, asc, desc, floatHours, coeff } = plan;
-  return { name, profile, asc, desc, top: topOf(plan), floatHours, coeff };
 }
 
 /** What the service is sent; without a name, which comes when it is submitted. */
@@ -98,23 +88,10 @@ export function bodyOf(draft: Draft): SearchBody {
             step_hours: stepHours,
           },
         }),
-    balloons: draft.balloons.map(balloonBody),
+    balloons: draft.balloons.map((balloon) => ({ name: balloon.name, ...balloonValues(balloon) })),
     members,
     refine,
   } as SearchBody;
-}
-
-function balloonBody({ name, profile, asc, desc, top, floatHours, coeff }: BalloonDraft): BalloonBody {
-  return {
-    name,
-    profile,
-    asc,
-    equil: top,
-    eqtime: profile === "standard" ? 0 : floatHours,
-    // A float never comes down, but the API takes a rate.
-    desc: profile === "float" ? 5 : desc,
-    coeff,
-  } as BalloonBody;
 }
 
 function rfc3339(unixSeconds: number): string {
@@ -127,9 +104,10 @@ export function draftFrom(config: Record<string, unknown>): Draft | null {
   const { target, area, mission, window, arrival } = body;
   if (!target || !area || !(window || arrival)) return null;
   const balloons: BalloonDraft[] = [];
-  for (const { name, profile = "zpb", asc, desc, equil, eqtime, coeff } of body.balloons ?? []) {
-    if (profile === "physical" || asc == null || equil == null) return null;
-    balloons.push({ name, profile, asc, desc: desc ?? 5, top: equil, floatHours: eqtime ?? 0, coeff: coeff ?? 1 });
+  for (const kept of body.balloons ?? []) {
+    const balloon = balloonFrom(kept as unknown as Record<string, unknown>);
+    if (!balloon) return null;
+    balloons.push({ ...balloon, name: kept.name });
   }
   const seconds = (text: string) => Date.parse(text) / 1000;
   const to = window ? seconds(window.to) : seconds(arrival!.time);
@@ -162,18 +140,13 @@ export function planOfLaunch(
   launch: { time: string; lat: number; lon: number },
   balloon: BalloonDraft,
 ): Plan {
-  const { profile, asc, desc, top, floatHours, coeff } = balloon;
   return {
     ...start,
+    ...balloonOf(balloon),
     lat: launch.lat,
     lon: launch.lon,
     alt: null,
     time: Date.parse(launch.time) / 1000,
-    profile,
-    asc,
-    desc,
-    ...(profile === "standard" ? { burst: top } : { float: top, floatHours }),
-    coeff,
     mode: "ensemble",
   };
 }
@@ -211,16 +184,6 @@ export function disagreement(
   if (index >= 0) return { field: "balloon", index, reason: "Another balloon has this name" };
   return null;
 }
-
-/** Limits of a balloon's numbers are those of the map's form. */
-export const BALLOON_LIMITS = {
-  asc: FIELDS.asc,
-  desc: FIELDS.desc,
-  burst: FIELDS.burst,
-  float: FIELDS.float,
-  floatHours: FIELDS.floatHours,
-  coeff: FIELDS.coeff,
-};
 
 /** Launch places as the service counts them, up to `most`: metres east and north of the middle. */
 export function gridOf({ radius, spacing, shape }: Draft["area"], most: number): [east: number, north: number][] {
