@@ -41,6 +41,7 @@ from habsim.climb import Column
 from habsim.errors import (
     BadRequestError,
     BucketError,
+    GroundedError,
     HabsimError,
     NotFoundError,
     NotResidentError,
@@ -526,7 +527,7 @@ class Orchestrator:
     def _collect(
         self, asked: tuple[int, ...], flown: dict[int, Flights], failed: dict[int, str], provenance: Provenance
     ) -> Ensemble:
-        tables, lost = [], 0
+        tables, lost, grounded, perturbed = [], 0, 0, 0
         for member, flights in flown.items():
             count = len(flights.landing)
             table = np.empty((count, 5))
@@ -536,7 +537,10 @@ class Orchestrator:
             table[:, 4] = PERTURBATION_WEIGHT
             table[0, 4] = MEMBER_WEIGHT
             tables.append(np.delete(table, list(flights.failures), axis=0) if flights.failures else table)
-            lost += len(flights.failures)
+            still = sum(isinstance(error, GroundedError) for error in flights.failures.values())
+            grounded += still
+            lost += len(flights.failures) - still
+            perturbed += count - 1
         landings = np.concatenate(tables)
         landings = landings[np.lexsort((landings[:, 3], landings[:, 2]))]
         latitude, longitude, weight = landings[:, 0], landings[:, 1], landings[:, 4]
@@ -546,6 +550,11 @@ class Orchestrator:
             warnings.append(
                 f"{len(failed)} of {len(asked)} members could not be flown; landings and regions are of the other "
                 f"{len(flown)}"
+            )
+        if grounded:
+            warnings.append(
+                f"{grounded} of {perturbed} perturbed balloons cannot lift what they carry, or burst where they are "
+                "launched; they are left out of landings and regions"
             )
         if lost:
             warnings.append(f"{lost} perturbed flights could not be completed and are left out")

@@ -171,8 +171,8 @@ def launches_of(
 
     `of` (n,) is the balloon of each launch; by default each has its own, or all have the only one.
     Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
-    50 km. A balloon that cannot lift stays where it is launched. Raises BadRequestError where the first is launched
-    above its burst or float.
+    50 km. Balloons that cannot lift what they carry, that get nowhere, or that burst or float no higher than they are
+    launched are `grounded`. Raises BadRequestError where the first is launched above its burst or float.
     """
     table = launches.table.copy()
     # From one altitude for all, so that a flight does not depend on the others of its batch.
@@ -186,12 +186,14 @@ def launches_of(
         raise BadRequestError(
             f"the balloon bursts or floats at {results[0, climb.TOP]:.0f} m, below the launch at {altitude[0]:.0f} m"
         )
-    stays = results[:, climb.OUTCOME] == climb.NO_LIFT
+    stays = np.isin(results[:, climb.OUTCOME], (climb.NO_LIFT, climb.TOO_SLOW)) | (results[:, climb.TOP] <= altitude)
     table[:, kernels.ASCENT_RATE] = np.maximum(results[:, climb.START_SPEED], 1e-3)
     table[:, kernels.EQUILIBRIUM_ALTITUDE] = np.maximum(results[:, climb.TOP], altitude)
+    # They fly no further than where they are, so that they need no winds of elsewhere.
     table[stays, kernels.EQUILIBRIUM_ALTITUDE] = altitude[stays]
     table[stays, kernels.COAST_SECONDS] = 0.0
-    return Launches(table, Climbs(found.altitudes, found.per_second, balloon_of))
+    grounded = frozenset(np.flatnonzero(stays).tolist())
+    return Launches(table, Climbs(found.altitudes, found.per_second, balloon_of), grounded)
 
 
 def launch(time: float, place: Location, spec: BalloonSpec, balloon: Balloon) -> Launches:

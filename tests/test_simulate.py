@@ -248,6 +248,22 @@ def test_members_of_an_ensemble_climb_in_their_own_air(warm: Orchestrator) -> No
     assert len({tuple(row) for row in ensemble.landings[:, :2].tolist()}) == 10
 
 
+@pytest.mark.parametrize("model_air", [False, True])
+def test_balloons_that_do_not_leave_the_ground_are_no_landings(warm: Orchestrator, model_air: bool) -> None:
+    """So little free lift that 2 % less gas, or 1 % more mass, leaves none."""
+    spec = filled(ENVELOPES["kaymont-3000"], GASES["helium"], 10.0, Wish(ascent_rate=2.0))
+    flight = flown_at(GAS_FLIGHT, spec=spec, model_air=model_air)
+    ensemble = warm.ensemble(EnsembleRequest(flight, perturbations=100, seed=1), warm.cycles.current())
+    # Others rise so slowly that the winds end before their flights.
+    slow, grounded = (
+        sum(int(text.partition(" ")[0]) for text in ensemble.warnings if words in text)
+        for words in ("could not be completed", "of 200 perturbed balloons cannot lift what they carry")
+    )
+    assert grounded >= 2
+    assert len(ensemble.landings) == 2 * 101 - slow - grounded
+    assert np.abs(ensemble.landings[:, 1] - flight.place.longitude).min() > 0.1
+
+
 def test_winds_without_heights_have_no_air(orchestrator: Orchestrator, cycle: Cycle) -> None:
     with pytest.raises(BadRequestError, match=r"atmosphere=model needs winds with heights, and .*00\.npz has none"):
         orchestrator.predict(GAS_FLIGHT, 0, cycle)

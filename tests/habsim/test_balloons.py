@@ -25,7 +25,7 @@ from habsim.envelopes import (
     film_mass,
     sphere_volume,
 )
-from habsim.errors import BadRequestError
+from habsim.errors import BadRequestError, GroundedError
 from habsim.profiles import PROFILES
 from habsim.sizing import Performance, Site, Wish, filled, performance
 from tests.worlds import LEVELS_31, START, launches, sample, uniform
@@ -528,13 +528,23 @@ def test_a_zero_pressure_balloon_floats_and_comes_down() -> None:
     assert descent[-1, 3] == 20.0
 
 
-def test_what_cannot_lift_lands_where_it_is_launched() -> None:
-    rows = np.array([LATEX.row(), replace(LATEX, payload_mass=50.0).row()])
-    batch = balloons.launches_of(launches(lat=[0.0, 0.0], lon=[10.0, 10.0], alt=[50.0, 50.0], coast=7200.0), rows)
+def test_what_does_not_leave_the_ground_has_not_flown() -> None:
+    """Too heavy; and full, or burst, before it is as high as its launch."""
+    small, full = replace(KAYMONT, volume=3.0), replace(SUPER_PRESSURE.envelope, volume=4500.0)
+    rows = [
+        LATEX,
+        replace(LATEX, payload_mass=50.0),
+        replace(LATEX, envelope=small),
+        replace(SUPER_PRESSURE, envelope=full),
+    ]
+    batch = balloons.launches_of(
+        launches(lat=[0.0] * 4, lon=10.0, alt=50.0, coast=7200.0), np.array([r.row() for r in rows])
+    )
     flights = Simulator(sample(uniform(20.0, 0.0)), ElevationFile.flat(50)).fly(batch, PHYSICAL)
-    assert not flights.failures
+    assert flights.failures.keys() == {1, 2, 3}
+    assert all(isinstance(error, GroundedError) for error in flights.failures.values())
+    assert "cannot lift what it carries" in flights.failures[1].message
     assert flights.landing[0, 2] > 11.0
-    assert flights.landing[1] == pytest.approx([START, 0.0, 10.0, 50.0])
 
 
 def test_flights_may_share_a_climb() -> None:
