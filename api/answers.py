@@ -342,6 +342,7 @@ class Envelope(Answer):
     volume: float = Field(description="m3")
     diameter: float = Field(description="of the sphere of that volume, m; of latex the burst diameter")
     drag_coefficient: float
+    pressure_limit: float | None = Field(description="Pa above the air that it stands; null of all but super-pressure")
     source: str
 
 
@@ -392,6 +393,9 @@ class BalloonSpecs(Answer):
     burst_altitude: float | None = Field(description="m; null where it floats")
     float_altitude: float | None = Field(description="m; null where it bursts")
     superpressure: float = Field(description="at float, as a share of the pressure of the air")
+    overpressure: float = Field(
+        description="the same in Pa; the gas is as warm as the air, what the sun adds is not in it"
+    )
     vented_gas_mass: float = Field(description="gas let out until float, kg")
     descent_rate: float | None = Field(description="under the parachute at sea level, m/s; null without one")
 

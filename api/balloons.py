@@ -74,6 +74,9 @@ class BalloonBody(Body):
     envelope_mass: Real | None = Field(None, ge=0.001, le=HEAVIEST, description="kg")
     envelope_volume: Real | None = Field(None, ge=0.001, le=LARGEST, description="full, m3; not of latex")
     burst_diameter: Real | None = Field(None, ge=0.01, le=100, description="m; of latex")
+    pressure_limit: Real | None = Field(
+        None, ge=1, le=100_000, description="Pa above the air that the envelope stands; of super-pressure"
+    )
     drag_coefficient: Real | None = Field(None, ge=0.01, le=2, description="on the section of a sphere")
     lift_gas_type: GasName = Field(description="lifting gas")
     payload_mass: Real = Field(ge=0, le=HEAVIEST, description="kg, with parachute and strings")
@@ -102,7 +105,18 @@ class BalloonBody(Body):
             raise ValueError(f"an envelope of its own needs both envelope_mass and {name}")
         if self.envelope is None and self.envelope_mass is None and self.drag_coefficient is not None:
             raise ValueError(f"drag_coefficient needs an envelope, or envelope_mass and {name}")
+        self._says_what_pressure_it_stands()
         return self
+
+    def _says_what_pressure_it_stands(self) -> None:
+        is_own = self.envelope_mass is not None and self.envelope is None
+        if self.pressure_limit is None:
+            if is_own and self.kind == "super-pressure":
+                raise ValueError("pressure_limit is missing; a super-pressure envelope of its own needs it")
+        elif self.kind != "super-pressure":
+            raise ValueError(f"pressure_limit is given, but the envelope is {self.kind}")
+        elif self.envelope is None and not is_own:
+            raise ValueError("pressure_limit needs an envelope, or envelope_mass and envelope_volume")
 
     @property
     def kind(self) -> Kind:
@@ -126,7 +140,12 @@ class BalloonBody(Body):
 
     def _envelope(self) -> Envelope:
         size = sphere_volume(self.burst_diameter) if self.burst_diameter is not None else self.envelope_volume
-        own = {"mass": self.envelope_mass, "volume": size, "drag": self.drag_coefficient}
+        own = {
+            "mass": self.envelope_mass,
+            "volume": size,
+            "drag": self.drag_coefficient,
+            "pressure_limit": self.pressure_limit,
+        }
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         if self.envelope is not None:
             envelope = ENVELOPES[self.envelope]
@@ -192,6 +211,7 @@ def _described(does: Performance) -> dict[str, Any]:
         "burst_altitude": does.top if does.bursts else None,
         "float_altitude": None if does.bursts else does.top,
         "superpressure": does.superpressure,
+        "overpressure": does.overpressure,
         "vented_gas_mass": does.vented,
     }
     return {
@@ -225,6 +245,7 @@ def _envelope(envelope: Envelope) -> dict[str, Any]:
         "volume": _rounded(envelope.volume),
         "diameter": _rounded(envelope.diameter),
         "drag_coefficient": envelope.drag,
+        "pressure_limit": envelope.pressure_limit,
         "source": envelope.source,
     }
 

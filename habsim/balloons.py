@@ -82,6 +82,16 @@ def density(column: Column, altitude: float) -> float:
     return math.exp(float(np.interp(position, np.arange(column.log_density.size), column.log_density)))
 
 
+def pressure(column: Column, altitude: float) -> float:
+    """Of the air, Pa, at `altitude` m within the column: what the air above weighs."""
+    heights = column.bottom + np.arange(column.log_density.size) / column.per_metre
+    above = heights > altitude
+    z = np.concatenate([[altitude], heights[above]])
+    rho = np.concatenate([[density(column, altitude)], np.exp(column.log_density[above])])
+    beyond = 100.0 * float(atmosphere.pressure(z[-1])) * rho[-1] / float(atmosphere.density(z[-1]))
+    return float(STANDARD_GRAVITY * np.trapezoid(rho, z) + beyond)
+
+
 @dataclass(frozen=True)
 class BalloonSpec:
     """A balloon as it is launched: masses of payload (with parachute and strings) and gas in kg."""

@@ -44,7 +44,7 @@ class Envelope:
     """A balloon without its gas.
 
     `volume` m^3: of a latex envelope when it bursts, else when it is full. `drag` is the coefficient on the cross
-    section of a sphere of the gas's volume.
+    section of a sphere of the gas's volume. `pressure_limit` Pa is what a super-pressure envelope stands above the air.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Envelope:
     volume: float
     drag: float
     source: str
+    pressure_limit: float | None = None
 
     @property
     def diameter(self) -> float:
@@ -142,7 +143,9 @@ ENVELOPES: dict[str, Envelope] = {
         Envelope(
             "nasa-spb-19mcf", "super-pressure", "Raven", 2570.0, 532_379.0, POLYETHYLENE_DRAG,
             "532,379 m^3, float at 33.5 km: NASA, super pressure balloon by the numbers, 2016-04-04; mass: what lets "
-            "it float there with the 2.5 short tons of its 2015 flight (Plastics News, 2015-04-28) at 10 % free lift",
+            "it float there with the 2.5 short tons of its 2015 flight (Plastics News, 2015-04-28) at 10 % free lift; "
+            "pressure: the 0.0261 psi by which it varies between day and night (EUSO-SPB, FAQ), flown and not a burst",
+            pressure_limit=180.0,
         ),
     )
 }  # fmt: skip

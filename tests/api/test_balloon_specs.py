@@ -146,6 +146,14 @@ class TestSizing:
         assert film["envelope"]["volume"] == 300.0
         assert film["float_altitude"] > 15_000
 
+    def test_pressure_of_a_super_pressure_balloon(self, client: FlaskClient) -> None:
+        asked = body(envelope="nasa-spb-19mcf", payload_mass=2268.0, ascent_rate=None, free_lift=4700.0)
+        found = sized(client, asked)
+        assert found["envelope"]["pressure_limit"] == 180.0
+        assert 0.0 < found["overpressure"] < 180.0
+        assert "stands 50 Pa" in refused(client, {**asked, "pressure_limit": 50.0})
+        assert sized(client, body())["envelope"]["pressure_limit"] is None
+
     def test_a_listed_envelope_may_be_changed(self, client: FlaskClient) -> None:
         found = sized(client, body(envelope_mass=1.25, drag_coefficient=0.4, burst_diameter=8.0))["envelope"]
         assert (found["mass"], found["drag_coefficient"], found["diameter"]) == (1.25, 0.4, 8.0)
@@ -200,6 +208,7 @@ NUMBERS = {
     "envelope_volume": (0.001, 2_000_000.0),
     "burst_diameter": (0.01, 100.0),
     "drag_coefficient": (0.01, 2.0),
+    "pressure_limit": (1.0, 100_000.0),
     "payload_mass": (0.0, 20_000.0),
     "volume": (0.001, 2_000_000.0),
     "free_lift": (0.001, 1e6),
@@ -282,6 +291,13 @@ class TestRefusals:
             (body(envelope=None, material="polyethylene", burst_diameter=3.0), "burst_diameter is given, but the size"),
             (body(envelope=None, material="latex", burst_diameter=3.0), "needs both envelope_mass and burst_diameter"),
             (body(envelope=None, material="latex", drag_coefficient=0.3), "drag_coefficient needs an envelope"),
+            (body(pressure_limit=100.0), "pressure_limit is given, but the envelope is latex"),
+            (body(envelope=None, material="super-pressure", pressure_limit=1.0), "pressure_limit needs an envelope"),
+            (body(envelope=None, material="super-pressure", envelope_mass=1.0, envelope_volume=10.0),
+             "pressure_limit is missing; a super-pressure envelope of its own needs it"),
+            (body(envelope=None, material="super-pressure", envelope_mass=1.0, envelope_volume=10.0,
+                  pressure_limit=5000.0), "own stands 5000 Pa; take less gas"),
+            (body(envelope="nasa-spb-19mcf", payload_mass=2268.0, ascent_rate=15.0), "stands 180 Pa; take less gas"),
             (body(envelope="kaymont-1201"), "near are kaymont-1200"),
             (body(cylinder="51l"), "there is no cylinder '51l'; there are 0.6, 1.2"),
             (body(envelope="raven-40mcf", ascent_rate=None, burst_altitude=3e4), "raven-40mcf is zero-pressure and"),
@@ -461,6 +477,7 @@ class TestFlights:
             ({"asc": None, "volume": 0.5}, "net lift -16.89 N"),
             ({"asc": None, "equil": 20}, "burst_altitude is 20 m, it must be above the launch at 24 m"),
             ({"asc": 0.2, "envelope": "jaxa-b80", "payload_mass": 1}, "the balloon floats at 5"),
+            ({"asc": 15, "envelope": "nasa-spb-19mcf", "payload_mass": 2268}, "nasa-spb-19mcf stands 180 Pa"),
             ({"alt": 40000}, "the gas takes"),
             ({"profile": "zpb", "equil": 30000, "eqtime": 0}, "envelope is for profile=physical, profile is zpb"),
             ({"profile": "standard", "equil": 30000, "eqtime": 0, "envelope": None, "payload_mass": None,

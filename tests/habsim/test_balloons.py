@@ -219,6 +219,33 @@ def test_superpressure_is_that_of_an_ideal_gas() -> None:
     assert does.vented == 0.0
 
 
+def test_pressure_of_the_air_is_that_of_the_standard() -> None:
+    for altitude in (-500.0, 0.0, 10_000.0, 33_500.0, 60_000.0):
+        expected = 100.0 * float(atmosphere.pressure(altitude))
+        assert balloons.pressure(balloons.standard_column(), altitude) == pytest.approx(expected, rel=1e-5)
+
+
+def test_overpressure_is_what_an_ideal_gas_has_above_the_air() -> None:
+    does = performance(SUPER_PRESSURE)
+    moles, temperature = SUPER_PRESSURE.gas_mass / HELIUM.molar_mass, float(atmosphere.temperature(does.top))
+    inside = moles * GAS_CONSTANT * temperature / SUPER_PRESSURE.envelope.volume
+    assert does.overpressure == pytest.approx(inside - 100.0 * float(atmosphere.pressure(does.top)), rel=0.005)
+    assert performance(ZERO_PRESSURE).overpressure == 0.0
+
+
+def test_more_pressure_than_the_envelope_stands_is_refused_with_both() -> None:
+    """NASA's of 2017 met 0.0261 psi, 180 Pa; a free lift of three times the weight gives ten times that."""
+    envelope = SUPER_PRESSURE.envelope
+    with pytest.raises(
+        BadRequestError, match=r"the gas presses 1783 Pa more than the air, nasa-spb-19mcf stands 180 Pa"
+    ):
+        performance(filled(envelope, HELIUM, 2268.0, Wish(free_lift=3.0 * GRAVITY * (envelope.mass + 2268.0))))
+    strong = replace(envelope, pressure_limit=1784.0)
+    assert (
+        performance(filled(strong, HELIUM, 2268.0, Wish(free_lift=3.0 * GRAVITY * (envelope.mass + 2268.0)))).top > 3e4
+    )
+
+
 def test_weight_under_a_parachute_is_its_drag() -> None:
     rate = balloons.parachute_rate(2.0, 1.5, 0.75)
     assert 0.5 * float(atmosphere.density(0.0)) * rate**2 * 0.75 * 1.5 == pytest.approx(2.0 * GRAVITY, rel=1e-12)
@@ -243,6 +270,7 @@ def test_every_entry_has_its_source_and_sane_numbers() -> None:
             assert len(entry.source) > 10
     for envelope in ENVELOPES.values():
         assert envelope.mass > 0.0
+        assert (envelope.pressure_limit is not None) == (envelope.kind == "super-pressure")
         assert 0.2 <= envelope.drag <= 1.0
     for maker in ("kaymont", "hwoyee", "pawan"):
         sizes = [envelope for name, envelope in ENVELOPES.items() if name.startswith(maker)]
