@@ -344,6 +344,7 @@ class Envelope(Answer):
     drag_coefficient: float
     pressure_limit: float | None = Field(description="Pa above the air that it stands; null of all but super-pressure")
     source: str
+    discontinued: bool = Field(description="whether it may be out of production")
 
 
 class Cylinder(Answer):

@@ -247,6 +247,7 @@ def _envelope(envelope: Envelope) -> dict[str, Any]:
         "drag_coefficient": envelope.drag,
         "pressure_limit": envelope.pressure_limit,
         "source": envelope.source,
+        "discontinued": envelope.discontinued,
     }
 
 

@@ -20,9 +20,14 @@ SPHERE_SURFACE = math.cbrt(36.0 * math.pi)
 FITTINGS = 1.5
 
 _CUSF = "CUSF balloon burst calculator, js/calc.js (2024)"
-_TOTEX = f"Totex/Kaymont sounding balloon data, in {_CUSF}; drag fits Totex's own ascent rates"
-_HWOYEE = f"Hwoyee product page of 2024-11, in {_CUSF}; drag as Totex's of that mass"
-_PAWAN = f"Random Aerospace, in {_CUSF}; drag as Totex's of that mass"
+_TOTEX = f"Totex/Kaymont sounding balloon data, in {_CUSF}"
+# Where Totex publishes ascent rates: ukhas.org.uk/guides:balloon_data.
+_RISES = f"{_TOTEX}; its drag gives Totex's own ascent rate to 5 %"
+_DISCONTINUED = f'{_RISES}; "Discontinued?" there'
+_GUESSED = "its drag is guesswork, as its comment says"
+_HWOYEE = f"Hwoyee product page of 2024-11, in {_CUSF}; {_GUESSED}"
+_OLDER_HWOYEE = f"an older page of Hwoyee's, in {_CUSF}; {_GUESSED}"
+_PAWAN = f"Random Aerospace's page, in {_CUSF}; {_GUESSED}"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Envelope:
 
     `volume` m^3: of a latex envelope when it bursts, else when it is full. `drag` is the coefficient on the cross
     section of a sphere of the gas's volume. `pressure_limit` Pa is what a super-pressure envelope stands above the air.
+    A `discontinued` one may still be in somebody's store; nobody is advised to take it.
     """
 
     name: str
@@ -55,6 +61,7 @@ class Envelope:
     drag: float
     source: str
     pressure_limit: float | None = None
+    discontinued: bool = False
 
     @property
     def diameter(self) -> float:
@@ -90,7 +97,8 @@ def _latex(maker: str, source: str, size: tuple[int, float, float]) -> Envelope:
     """Of `size`: grams, burst diameter in m, drag coefficient."""
     grams, burst_diameter, drag = size
     name = f"{maker.partition('/')[0].lower()}-{grams}"
-    return Envelope(name, "latex", maker, grams / 1000.0, sphere_volume(burst_diameter), drag, source)
+    volume, discontinued = sphere_volume(burst_diameter), source == _DISCONTINUED
+    return Envelope(name, "latex", maker, grams / 1000.0, volume, drag, source, discontinued=discontinued)
 
 
 GASES: dict[str, Gas] = {
@@ -102,21 +110,35 @@ GASES: dict[str, Gas] = {
     )
 }
 
-_KAYMONT_SIZES = (
-    (50, 0.88, 0.25), (100, 1.96, 0.25), (150, 2.52, 0.25), (200, 3.00, 0.25), (300, 3.78, 0.25), (350, 4.12, 0.25),
-    (450, 4.72, 0.25), (500, 4.99, 0.25), (600, 6.02, 0.30), (700, 6.53, 0.30), (800, 7.00, 0.30), (1000, 7.86, 0.30),
-    (1200, 8.63, 0.25), (1500, 9.44, 0.25), (1600, 9.71, 0.25), (1800, 9.98, 0.25), (2000, 10.54, 0.25),
-    (3000, 13.00, 0.25), (4000, 15.06, 0.25),
+# By maker and source. Sizes that the calculator says are "fudged a little" (Hwoyee's 2,000 and 3,000 g) are not here.
+_LATEX: tuple[tuple[str, str, tuple[tuple[int, float, float], ...]], ...] = (
+    ("Kaymont/Totex", _TOTEX, (
+        (50, 0.88, 0.25), (100, 1.96, 0.25), (150, 2.52, 0.25), (1600, 9.71, 0.25), (1800, 9.98, 0.25),
+        (4000, 15.06, 0.25),
+    )),
+    ("Kaymont/Totex", _RISES, (
+        (200, 3.00, 0.25), (300, 3.78, 0.25), (350, 4.12, 0.25), (600, 6.02, 0.30), (800, 7.00, 0.30),
+        (1000, 7.86, 0.30), (1200, 8.63, 0.25), (1500, 9.44, 0.25), (2000, 10.54, 0.25), (3000, 13.00, 0.25),
+    )),
+    ("Kaymont/Totex", _DISCONTINUED, ((450, 4.72, 0.25), (500, 4.99, 0.25), (700, 6.53, 0.30))),
+    ("Hwoyee", _OLDER_HWOYEE, ((100, 2.00, 0.25),)),
+    ("Hwoyee", _HWOYEE, (
+        (200, 2.97, 0.25), (300, 4.30, 0.25), (350, 4.80, 0.25), (500, 5.80, 0.25), (600, 6.50, 0.30),
+        (750, 6.90, 0.30), (800, 7.00, 0.30), (1000, 8.00, 0.30), (1200, 9.10, 0.25), (1600, 10.00, 0.25),
+    )),
+    ("Pawan", _PAWAN, (
+        (100, 1.6, 0.25), (350, 4.0, 0.25), (600, 5.8, 0.30), (800, 6.6, 0.30), (900, 7.0, 0.30), (1200, 8.0, 0.25),
+        (1600, 9.5, 0.25), (2000, 10.2, 0.25),
+    )),
 )  # fmt: skip
-_HWOYEE_SIZES = (
-    (100, 2.00, 0.25), (200, 2.97, 0.25), (300, 4.30, 0.25), (350, 4.80, 0.25), (500, 5.80, 0.25), (600, 6.50, 0.30),
-    (750, 6.90, 0.30), (800, 7.00, 0.30), (1000, 8.00, 0.30), (1200, 9.10, 0.25), (1600, 10.00, 0.25),
-    (2000, 11.00, 0.25), (3000, 12.00, 0.25),
-)  # fmt: skip
-_PAWAN_SIZES = (
-    (100, 1.6, 0.25), (350, 4.0, 0.25), (600, 5.8, 0.30), (800, 6.6, 0.30), (900, 7.0, 0.30), (1200, 8.0, 0.25),
-    (1600, 9.5, 0.25), (2000, 10.2, 0.25),
-)  # fmt: skip
+
+
+def _latex_envelopes() -> list[Envelope]:
+    """All of them, by maker and mass."""
+    found = [_latex(maker, source, size) for maker, source, sizes in _LATEX for size in sizes]
+    makers = list(dict.fromkeys(maker for maker, _, _ in _LATEX))
+    return sorted(found, key=lambda envelope: (makers.index(envelope.maker), envelope.mass))
+
 
 # At 10 % free lift it gives the large balloons the 1,000 ft/min that NASA flies them at (Tech Briefs, 2015).
 POLYETHYLENE_DRAG = 0.8
@@ -125,9 +147,7 @@ _ESTIMATED = "mass estimated from the film"
 ENVELOPES: dict[str, Envelope] = {
     envelope.name: envelope
     for envelope in (
-        *(_latex("Kaymont/Totex", _TOTEX, size) for size in _KAYMONT_SIZES),
-        *(_latex("Hwoyee", _HWOYEE, size) for size in _HWOYEE_SIZES),
-        *(_latex("Pawan", _PAWAN, size) for size in _PAWAN_SIZES),
+        *_latex_envelopes(),
         Envelope(
             "jaxa-b80", "zero-pressure", "JAXA", film_mass(80_000.0, 2.8e-6), 80_000.0, POLYETHYLENE_DRAG,
             f"80,000 m^3 of 2.8 um film: StratoCat, flight BS13-08 of 2013-09-20; {_ESTIMATED}",

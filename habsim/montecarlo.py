@@ -95,7 +95,7 @@ DISTRIBUTIONS: Mapping[str, Distribution] = {
 # Of gas balloons, in the columns of `habsim.climb`; they vary in the place of ascent rate and burst altitude. Fill and
 # mass: what a spring balance and a kitchen scale leave open, an assumption.
 # Burst diameter: the scatter is that of Totex's balloons in Sobester et al. 2013, "Notes on Meteorological Balloon
-# Mission Planning", AIAA 2013-1295, as its simulator ASTRA has it: Weibull of shape 14.3577, which it takes for Hwoyee's
+# Mission Planning", AIAA 2013-1295, as its simulator ASTRA has it: Weibull of shape 14.3577, taken there for Hwoyee's
 # too. For all other latex it is an assumption. So is the centre for all: half of the balloons burst below the diameter
 # that sizing tells, members' own flights fly and makers' tables of burst altitudes are made with. Sobester et al. found
 # Totex's to burst at 1.081 of it on average, which no other maker's flights are known to confirm.

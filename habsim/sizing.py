@@ -207,15 +207,16 @@ def _at_float(spec: BalloonSpec, air_density: float) -> tuple[float, float]:
 
 
 def highest(kind: Kind, gas: Gas, payload_mass: float, wish: Wish, site: Site | None = None) -> BalloonSpec:
-    """The balloon, of the envelopes of a kind, that goes highest; latex ones that rise at 4.8 m/s come first, and of
-    those that burst alike the one that needs least gas.
+    """The balloon, of the envelopes of a kind that are still made, that goes highest.
+
+    Latex ones that rise at 4.8 m/s come first, and of those that burst alike the one that needs least gas.
 
     Where none can fly, raises what the lightest lacks in lift, or why the heaviest does not do.
     """
     refusals: list[BadRequestError] = []
     found: list[tuple[bool, float, float, BalloonSpec]] = []
     for envelope in sorted(ENVELOPES.values(), key=lambda one: one.mass):
-        if envelope.kind != kind:
+        if envelope.kind != kind or envelope.discontinued:
             continue
         try:
             spec = filled(envelope, gas, payload_mass, wish, site)

@@ -279,6 +279,29 @@ def test_every_entry_has_its_source_and_sane_numbers() -> None:
         assert [e.diameter for e in sizes] == sorted(e.diameter for e in sizes)
 
 
+def test_sources_say_what_the_burst_calculator_says_of_its_numbers() -> None:
+    """Comments of js/calc.js of the CUSF burst calculator, 2024."""
+    for envelope in ENVELOPES.values():
+        if envelope.maker in {"Hwoyee", "Pawan"}:
+            assert "guesswork" in envelope.source
+    assert "of 2024-11" not in ENVELOPES["hwoyee-100"].source
+    assert not {"hwoyee-2000", "hwoyee-3000"} & ENVELOPES.keys()  # "fudged a little"
+    gone = {name for name, envelope in ENVELOPES.items() if envelope.discontinued}
+    assert gone == {"kaymont-450", "kaymont-500", "kaymont-700"}  # "Discontinued?"
+    assert all("Discontinued?" in ENVELOPES[name].source for name in gone)
+    fits = {name for name, envelope in ENVELOPES.items() if "ascent rate to 5 %" in envelope.source}
+    assert fits == {f"kaymont-{row[0]}" for row in TOTEX}
+
+
+def test_nobody_is_advised_to_take_what_is_discontinued() -> None:
+    wish = Wish(volume=1.6)
+    gone = performance(filled(ENVELOPES["kaymont-700"], HELIUM, 0.25, wish))
+    found = performance(sizing.highest("latex", HELIUM, 0.25, wish))
+    assert not found.spec.envelope.discontinued
+    assert min(gone.ascent_rate, found.ascent_rate) > 4.8
+    assert gone.top > found.top  # which is all that spoke for it
+
+
 # --- Over the whole range of what may be asked
 
 masses = st.floats(0.01, 20.0)

@@ -120,11 +120,12 @@ export class Calculator {
         h(
           "optgroup",
           { label },
-          ...group.map(({ name, mass, diameter }) =>
+          ...group.map(({ name, mass, diameter, discontinued }) =>
             h(
               "option",
               { value: name },
-              `${name}, ${formatAmount(mass, "mass", this.units)}, ${diameter.toFixed(1)} m`,
+              `${name}, ${formatAmount(mass, "mass", this.units)}, ${diameter.toFixed(1)} m` +
+                (discontinued ? ", discontinued" : ""),
             ),
           ),
         ),
