@@ -18,6 +18,7 @@ from habsim.atmosphere import STANDARD_GRAVITY
 from habsim.balloons import BalloonSpec
 from habsim.climb import Column
 from habsim.envelopes import CYLINDERS, ENVELOPES, GASES, POLYETHYLENE_DRAG, Envelope, Gas, Kind, sphere_volume
+from habsim.errors import BadRequestError
 from habsim.sizing import Performance, Site, Wish
 
 TAG = Tag(name="Balloons", description="What a balloon lifts, how fast and how high it goes")
@@ -25,6 +26,7 @@ api = APIBlueprint("balloons", __name__, url_prefix="/api/v1", abp_tags=[TAG], a
 
 LATEX_DRAG = 0.25
 MAX_COLUMN = 1000  # heights
+NEAR = 1000.0  # m: how far the standard atmosphere may stand for what lies below a sounding
 
 
 def _known_cylinder(name: str) -> str:
@@ -56,8 +58,15 @@ class Atmosphere(Body):
         min_length=2, max_length=MAX_COLUMN, description="K"
     )
 
-    def column(self) -> Column:
-        return balloons.model_column(self.heights, self.pressures, self.temperatures)
+    def column(self, launch_altitude: float) -> Column:
+        """Raises BadRequestError for what is no air, or is not over the launch (m)."""
+        column = balloons.model_column(self.heights, self.pressures, self.temperatures)
+        if not self.heights[0] - NEAR <= launch_altitude <= self.heights[-1]:
+            raise BadRequestError(
+                f"launch_altitude is {launch_altitude:g} m, the atmosphere is from {self.heights[0]:g} to "
+                f"{self.heights[-1]:g} m; it must begin at most {NEAR:g} m above the launch and end above it"
+            )
+        return column
 
 
 class BalloonBody(Body):
@@ -136,7 +145,7 @@ class BalloonBody(Body):
     def site(self) -> Site:
         if self.atmosphere is None:
             return Site(self.launch_altitude)
-        return Site(self.launch_altitude, self.atmosphere.column())
+        return Site(self.launch_altitude, self.atmosphere.column(self.launch_altitude))
 
     def _envelope(self) -> Envelope:
         size = sphere_volume(self.burst_diameter) if self.burst_diameter is not None else self.envelope_volume

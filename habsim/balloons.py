@@ -30,6 +30,10 @@ CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, tabl
 SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
 _KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
 _BOTTOM, _TOP, _SPACING = -1000.0, 62_000.0, 25.0  # m, of a column
+_DENSITY_FACTOR = 2.5  # of the standard's; in the polar winter it is about 0.6 at 60 km
+# Of the fall of ln p between two levels: moist air weighs up to 3 % less than its temperature says, and temperatures
+# are not straight between levels that are far apart. Pressures may be in whole hPa.
+_WEIGHT_SHARE, _ROUNDING_HPA = 0.1, 0.5
 
 
 @functools.cache
@@ -43,16 +47,13 @@ def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures:
     """A column of a model or a sounding: n ascending heights (m), pressures (hPa), temperatures (K); n >= 2.
 
     The logarithm of the density is linear between them; beyond them it is the standard atmosphere's, shifted to fit.
-    Raises BadRequestError for a column that is not ascending or whose density does not fall.
+    Raises BadRequestError, with the first bad level, for what is not the air of the Earth at rest.
     """
     z, p, t = (np.asarray(values, np.float64) for values in (heights, pressures, temperatures))
     if not z.shape == p.shape == t.shape or z.ndim != 1 or z.size < 2:
         raise BadRequestError(f"a column needs lists of one length, 2 at least, not {z.size}, {p.size} and {t.size}")
-    if not (np.isfinite([z, p, t]).all() and (p > 0.0).all() and (t > 0.0).all()):
-        raise BadRequestError("a column needs finite heights, and pressures and temperatures above 0")
-    given = np.log(100.0 * p / (atmosphere.GAS_CONSTANT_AIR * t))
-    if not ((np.diff(z) > 0.0).all() and (np.diff(given) < 0.0).all()):
-        raise BadRequestError("a column needs ascending heights and a density that falls with height")
+    _refuse_no_air(z, p, t)
+    given = np.log(_air_density(p, t))
     grid = np.arange(_BOTTOM, _TOP + _SPACING, _SPACING)
     standard = np.log(atmosphere.density(grid))
     ends = np.log(atmosphere.density(np.array([z[0], z[-1]])))
@@ -61,6 +62,51 @@ def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures:
     table[below] = standard[below] + (given[0] - ends[0])
     table[above] = standard[above] + (given[-1] - ends[1])
     return Column(_BOTTOM, 1.0 / _SPACING, table)
+
+
+def _air_density(pressure_hpa: Floats, temperature: Floats) -> Floats:
+    return 100.0 * pressure_hpa / (atmosphere.GAS_CONSTANT_AIR * temperature)
+
+
+def _refuse_no_air(z: Floats, p: Floats, t: Floats) -> None:
+    """Name the first level (m, hPa, K) that is none, or the first two that do not go together."""
+    bad = ~(np.isfinite([z, p, t]).all(axis=0) & (p > 0.0) & (t > 0.0))
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            "a column needs finite heights, and pressures and temperatures above 0, not "
+            f"{z[i]:g} m, {p[i]:g} hPa and {t[i]:g} K at level {i + 1} of {z.size}"
+        )
+    bad = np.diff(z) <= 0.0
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(f"a column needs ascending heights, not {z[i + 1]:g} m after {z[i]:g} m")
+    rho = _air_density(p, t)
+    bad = np.diff(rho) >= 0.0
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs a density that falls with height, not {rho[i]:.6g} kg/m3 at {z[i]:g} m and "
+            f"{rho[i + 1]:.6g} kg/m3 at {z[i + 1]:g} m"
+        )
+    standard = atmosphere.density(z)
+    bad = (rho < standard / _DENSITY_FACTOR) | (rho > standard * _DENSITY_FACTOR)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs the air of the Earth, not {p[i]:g} hPa and {t[i]:g} K at {z[i]:g} m: that is {rho[i]:.3g} "
+            f"kg/m3, the standard atmosphere has {standard[i]:.3g} kg/m3, up to {_DENSITY_FACTOR:g} times more or less "
+            "is taken"
+        )
+    weight = STANDARD_GRAVITY * np.diff(z) / (atmosphere.GAS_CONSTANT_AIR * 0.5 * (t[:-1] + t[1:]))
+    rounding = _ROUNDING_HPA / p[:-1] + _ROUNDING_HPA / p[1:]
+    bad = np.abs(-np.diff(np.log(p)) - weight) > _WEIGHT_SHARE * weight + rounding
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs pressures that fall by the weight of its air: from {p[i]:g} hPa at {z[i]:g} m to "
+            f"{p[i] * math.exp(-weight[i]):.4g} hPa at {z[i + 1]:g} m, not {p[i + 1]:g} hPa"
+        )
 
 
 def hydrostatic_column(heights: npt.ArrayLike, pressures: npt.ArrayLike) -> Column:

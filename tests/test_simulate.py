@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -209,16 +210,20 @@ def stretched(factor: float, _lat: Floats, _lon: Floats, pressure: Floats, _time
     return factor * altitude(pressure)
 
 
+def in_air(folder: Path, *stretches: float) -> Orchestrator:
+    """On a cycle of members whose air is warmer than the standard at every pressure by these factors."""
+    bucket = LocalBucket(folder / "bucket")
+    files = {}
+    for member, stretch in enumerate(stretches):
+        field = sample(uniform(10.0, 0.0), degrees=30.0, start=cycle_start(FIRST), height=partial(stretched, stretch))
+        files[member] = write_field(folder / wind_file_name(FIRST, member), field)
+    publishing.publish(bucket, FIRST, files, "test")
+    return orchestrator_of(folder)
+
+
 @pytest.fixture
 def warm(tmp_path: Path) -> Orchestrator:
-    """On a cycle of two members whose air is warmer than the standard at every pressure, by 3 and by 6 %."""
-    bucket = LocalBucket(tmp_path / "bucket")
-    files = {}
-    for member, stretch in enumerate((1.03, 1.06)):
-        field = sample(uniform(10.0, 0.0), degrees=30.0, start=cycle_start(FIRST), height=partial(stretched, stretch))
-        files[member] = write_field(tmp_path / wind_file_name(FIRST, member), field)
-    publishing.publish(bucket, FIRST, files, "test")
-    return orchestrator_of(tmp_path)
+    return in_air(tmp_path, 1.03, 1.06)
 
 
 @pytest.mark.parametrize(("member", "stretch"), [(0, 1.03), (1, 1.06)])
@@ -262,6 +267,19 @@ def test_balloons_that_do_not_leave_the_ground_are_no_landings(warm: Orchestrato
     assert grounded >= 2
     assert len(ensemble.landings) == 2 * 101 - slow - grounded
     assert np.abs(ensemble.landings[:, 1] - flight.place.longitude).min() > 0.1
+
+
+def test_member_whose_heights_are_those_of_no_air_is_told(tmp_path: Path) -> None:
+    orchestrator = in_air(tmp_path, 1.03, 2.0)
+    cycle = orchestrator.cycles.current()
+    ensemble = orchestrator.ensemble(EnsembleRequest(GAS_FLIGHT, perturbations=4, seed=7), cycle)
+    assert ensemble.failed.keys() == {1}
+    reason = (
+        r"heights of .*01\.npz over the launch are those of no air: a column needs the air of the Earth, not .* hPa and"
+    )
+    assert re.match(reason, ensemble.failed[1])
+    with pytest.raises(WindFileError, match=reason):
+        orchestrator.predict(GAS_FLIGHT, 1, cycle)
 
 
 def test_winds_without_heights_have_no_air(orchestrator: Orchestrator, cycle: Cycle) -> None:

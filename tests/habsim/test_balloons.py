@@ -516,10 +516,20 @@ def test_heights_of_no_air_are_refused(heights: list[float]) -> None:
     [
         ([0.0], [1000.0], [288.0], "2 at least, not 1, 1 and 1"),
         ([0.0, 1.0], [1000.0], [288.0, 287.0], "not 2, 1 and 2"),
-        ([0.0, 0.0], [1000.0, 900.0], [288.0, 287.0], "ascending heights"),
-        ([0.0, 1000.0], [900.0, 1000.0], [288.0, 287.0], "a density that falls"),
-        ([0.0, 1000.0], [1000.0, -1.0], [288.0, 287.0], "above 0"),
-        ([0.0, math.nan], [1000.0, 900.0], [288.0, 287.0], "finite"),
+        ([0.0, 0.0], [1000.0, 900.0], [288.0, 287.0], "ascending heights, not 0 m after 0 m"),
+        ([0.0, 1000.0, 990.0], [1000.0, 900.0, 800.0], [288.0, 287.0, 280.0], "not 990 m after 1000 m"),
+        (
+            [0.0, 1000.0],
+            [900.0, 1000.0],
+            [288.0, 287.0],
+            "a density that falls .* not 1.08865 kg/m3 at 0 m and 1.21383",
+        ),
+        ([0.0, 1000.0], [1000.0, -1.0], [288.0, 287.0], "above 0, not 1000 m, -1 hPa and 287 K at level 2 of 2"),
+        ([0.0, math.nan], [1000.0, 900.0], [288.0, 287.0], "finite heights.*nan m.* at level 2 of 2"),
+        ([9e4, 1e5], [1000.0, 900.0], [288.0, 280.0], "the air of the Earth, not 1000 hPa and 288 K at 90000 m"),
+        ([0.0, 1e4], [1013.0, 1012.0], [288.0, 400.0], "from 1013 hPa at 0 m to 375.2 hPa at 10000 m, not 1012 hPa"),
+        ([0.0, 5000.0, 1e4], [1013.0, 540.0, 170.0], [288.0, 255.0, 223.0], "from 540 hPa at 5000 m to 264.2 hPa"),
+        ([0.0, 5000.0], [1013.0, 1.0], [288.0, 255.0], "the air of the Earth, not 1 hPa and 255 K at 5000 m"),
     ],
 )
 def test_a_column_that_is_none_is_refused(
@@ -527,6 +537,18 @@ def test_a_column_that_is_none_is_refused(
 ) -> None:
     with pytest.raises(BadRequestError, match=text):
         balloons.model_column(heights, pressures, temperatures)
+
+
+@pytest.mark.parametrize("warmer", [-25.0, 0.0, 25.0])
+@pytest.mark.parametrize("step", [10.0, 300.0, 3000.0])
+def test_air_of_any_season_in_rounded_numbers_is_taken(warmer: float, step: float) -> None:
+    """As soundings are written down: whole hPa, tenths of a kelvin, near the ground 3 % lighter for their water."""
+    heights = np.arange(0.0, 9500.0 if step < 100.0 else 30_000.0, step)
+    temperature = atmosphere.temperature(heights) + warmer
+    moist = temperature * (1.0 + 0.03 * np.exp(-heights / 2000.0))
+    fall = np.concatenate([[0.0], np.cumsum(np.diff(heights) / (0.5 * (moist[1:] + moist[:-1])))])
+    pressure = 1013.25 * np.exp(-GRAVITY / 287.053 * fall)
+    balloons.model_column(heights, pressure.round(0 if step > 100.0 else 1), temperature.round(1))
 
 
 # --- Flights
