@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 import habsim
 from gefs import Cycle, Cycles
-from habsim import balloons, landing, montecarlo
+from habsim import balloons, climb, kernels, landing, montecarlo
 from habsim.balloons import BalloonSpec
 from habsim.classes import (
     DEFAULT_STEP_SECONDS,
@@ -78,7 +78,8 @@ class FlightRequest:
     """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s.
 
     The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent: through the standard atmosphere
-    or, with `model_air`, through the air that the forecast has over the launch.
+    or, with `model_air`, through the air that the forecast has over the launch. `under_chute` its descent rate follows
+    from its mass.
     """
 
     time: float
@@ -88,6 +89,7 @@ class FlightRequest:
     step: float = DEFAULT_STEP_SECONDS
     spec: BalloonSpec | None = None
     model_air: bool = False
+    under_chute: bool = False
 
 
 @dataclass(frozen=True)
@@ -446,6 +448,8 @@ class Orchestrator:
         if flight.spec is None:
             return _Prepared(flight, launches)
         rows = montecarlo.perturbed_balloons(np.array(flight.spec.row()), seed, count, distributions)
+        if flight.under_chute:
+            launches.table[:, kernels.DESCENT_RATE] *= np.sqrt(rows[:, climb.DEAD_MASS] / rows[0, climb.DEAD_MASS])
         if flight.model_air:
             return _Prepared(flight, launches, rows)
         return _Prepared(flight, balloons.launches_of(launches, rows))

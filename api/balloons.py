@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -235,8 +234,8 @@ def _gear(body: BalloonBody, does: Performance) -> dict[str, Any]:
     size = CYLINDERS[body.cylinder]
     descent = None
     if body.chute_diameter is not None:
-        area = math.pi / 4.0 * body.chute_diameter**2
-        descent = _rounded(balloons.parachute_rate(body.payload_mass, area, body.chute_drag_coefficient))
+        chute = body.chute_diameter, body.chute_drag_coefficient
+        descent = _rounded(balloons.chute_rate(body.payload_mass, *chute))
     count = balloons.cylinders(does.volume, size)
     return {"cylinders": {"name": size.name, "contents": size.contents, "count": count}, "descent_rate": descent}
 

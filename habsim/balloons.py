@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-4  # m, of a step of a climb
 CEILING = 60_000.0  # m: far above every balloon that has flown
 FLIGHT_CEILING = 49_999.0  # m: flights are planned below 50 km
-SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of the ascent rate in every other profile
+SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of ascent and descent rates in every other profile
 CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, table 5-1
 SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
 _KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
@@ -213,6 +213,20 @@ def parachute_rate(mass: float, area: float, drag: float) -> float:
     Weight in balance with drag on the nominal area: Knacke 1992, "Parachute Recovery Systems Design Manual", chapter 5.
     """
     return math.sqrt(2.0 * mass * STANDARD_GRAVITY / (SEA_LEVEL_DENSITY * drag * area))
+
+
+def chute_rate(payload_mass: float, diameter: float, drag: float = CHUTE_DRAG) -> float:
+    """Speed of fall at sea level, m/s, of kg under a canopy that is `diameter` m across when laid flat.
+
+    Raises BadRequestError for one that nobody flies.
+    """
+    rate = parachute_rate(payload_mass, math.pi / 4.0 * diameter**2, drag)
+    if not SLOWEST <= rate <= FASTEST:
+        raise BadRequestError(
+            f"chute_diameter is {diameter:g} m: {payload_mass:g} kg fall at {rate:.3g} m/s, it must be {SLOWEST:g} to "
+            f"{FASTEST:g} m/s"
+        )
+    return rate
 
 
 def cylinders(volume: float, size: Cylinder) -> int:

@@ -25,7 +25,8 @@ import runs
 import sharedfiles
 import simulate
 from gefs import Cycle, Cycles
-from habsim.atmosphere import altitude, density
+from habsim import climb
+from habsim.atmosphere import altitude, density, fall_altitude
 from habsim.classes import Balloon, Flights, Location, Simulator
 from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import (
@@ -36,6 +37,7 @@ from habsim.errors import (
     UnavailableError,
     WindFileError,
 )
+from habsim.montecarlo import perturbed_balloons, table
 from habsim.sizing import Wish, filled, performance
 from runs import Progress, result_key
 from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator
@@ -267,6 +269,25 @@ def test_balloons_that_do_not_leave_the_ground_are_no_landings(warm: Orchestrato
     assert grounded >= 2
     assert len(ensemble.landings) == 2 * 101 - slow - grounded
     assert np.abs(ensemble.landings[:, 1] - flight.place.longitude).min() > 0.1
+
+
+def test_what_is_heavier_falls_faster_under_its_chute(warm: Orchestrator) -> None:
+    """By the root of its mass; a descent rate that is given stays as it is."""
+    cycle, widths = warm.cycles.current(), dict.fromkeys(table({}, balloon=True), 0.0) | {"mass": 0.2}
+    given, chute = (
+        warm.ensemble(EnsembleRequest(flown_at(GAS_FLIGHT, model_air=False, under_chute=under), 10, 7, widths), cycle)
+        for under in (False, True)
+    )
+    rows = perturbed_balloons(np.array(GAS_BALLOON.row()), 7, 10, table(widths, balloon=True))
+    mass = rows[1:, climb.DEAD_MASS] / rows[0, climb.DEAD_MASS]
+    assert np.ptp(mass) > 0.2
+    lands = [found.landings[found.landings[:, 3] == 0][:, 1] for found in (given, chute)]
+    assert lands[0][0] == lands[1][0]
+    top = performance(GAS_BALLOON).top
+    fall = float(np.interp(top, z := np.arange(0.0, 45_001.0, 25.0), fall_altitude(z))) / 5.0
+    per_second = np.degrees(10.0 / 6.38e6 / math.cos(math.radians(REQUEST.place.latitude)))
+    sooner = fall * (1.0 - 1.0 / np.sqrt(mass))
+    assert (lands[0] - lands[1])[1:] == pytest.approx(sooner * per_second, rel=0.02)
 
 
 def test_member_whose_heights_are_those_of_no_air_is_told(tmp_path: Path) -> None:
