@@ -91,8 +91,8 @@ class BalloonBody(Body):
     volume: Real | None = Field(None, ge=0.001, le=LARGEST, description="gas, m3 at sea level (15 C, 1013.25 hPa)")
     free_lift: Real | None = Field(None, ge=0.001, le=1e6, description="N")
     ascent_rate: Real | None = Field(None, ge=balloons.SLOWEST, le=balloons.FASTEST, description="at the launch, m/s")
-    burst_altitude: Real | None = Field(None, ge=1, le=balloons.CEILING, description="m; of latex")
-    launch_altitude: Real = Field(0.0, ge=-500, le=balloons.FLIGHT_CEILING, description="m")
+    burst_altitude: Real | None = Field(None, ge=1, le=balloons.CEILING, description="geopotential m; of latex")
+    launch_altitude: Real = Field(0.0, ge=-500, le=balloons.FLIGHT_CEILING, description="geopotential m")
     chute_diameter: Real | None = Field(None, ge=0.01, le=100, description="of the canopy laid flat, m")
     chute_drag_coefficient: Real = Field(balloons.CHUTE_DRAG, ge=0.1, le=3, description="on the canopy laid flat")
     cylinder: CylinderName = Field("50l", description="gas cylinder to count in")
@@ -218,6 +218,7 @@ def _described(does: Performance) -> dict[str, Any]:
         "ascent_seconds": does.seconds,
         "burst_altitude": does.top if does.bursts else None,
         "float_altitude": None if does.bursts else does.top,
+        "geometric_altitude": balloons.geometric(does.top),
         "superpressure": does.superpressure,
         "overpressure": does.overpressure,
         "vented_gas_mass": does.vented,
@@ -236,12 +237,14 @@ def _gear(body: BalloonBody, does: Performance) -> dict[str, Any]:
     if body.chute_diameter is not None:
         chute = body.chute_diameter, body.chute_drag_coefficient
         descent = _rounded(balloons.chute_rate(body.payload_mass, *chute))
-    count = balloons.cylinders(does.volume, size)
-    return {"cylinders": {"name": size.name, "contents": size.contents, "count": count}, "descent_rate": descent}
+    gas = does.spec.gas
+    count = balloons.cylinders(does.volume, gas, size)
+    contents = _rounded(size.contents * gas.cylinder_share)
+    return {"cylinders": {"name": size.name, "contents": contents, "count": count}, "descent_rate": descent}
 
 
 def _gas(gas: Gas) -> dict[str, Any]:
-    return {"name": gas.name, "molar_mass": gas.molar_mass, "source": gas.source}
+    return vars(gas)
 
 
 def _envelope(envelope: Envelope) -> dict[str, Any]:

@@ -163,7 +163,8 @@ class BalloonQuery(Query):
         ge=0,
         lt=MAX_ALTITUDE,
         validate_default=True,
-        description="burst or float altitude, m; for `physical` a wanted burst altitude",
+        description="burst or float altitude, geopotential m (GPS says 142 m more at 30 km, 253 m at 40 km); for "
+        "`physical` a wanted burst altitude",
         json_schema_extra={"example": 30000},
     )
     eqtime: Number | None = Field(

@@ -30,6 +30,7 @@ CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, tabl
 SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
 _KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
 _BOTTOM, _TOP, _SPACING = -1000.0, 62_000.0, 25.0  # m, of a column
+_EARTH = 6_356_766.0  # m, effective radius of the U.S. Standard Atmosphere 1976
 _DENSITY_FACTOR = 2.5  # of the standard's; in the polar winter it is about 0.6 at 60 km
 # Of the fall of ln p between two levels: moist air weighs up to 3 % less than its temperature says, and temperatures
 # are not straight between levels that are far apart. Pressures may be in whole hPa.
@@ -229,9 +230,17 @@ def chute_rate(payload_mass: float, diameter: float, drag: float = CHUTE_DRAG) -
     return rate
 
 
-def cylinders(volume: float, size: Cylinder) -> int:
+def cylinders(volume: float, gas: Gas, size: Cylinder) -> int:
     """How many cylinders hold `volume` m^3 of gas at sea level."""
-    return math.ceil(volume / size.contents - 1e-9)
+    return math.ceil(volume / (size.contents * gas.cylinder_share) - 1e-9)
+
+
+def geometric(altitude: float) -> float:
+    """Height above sea level (m) as GPS and makers have it, of a geopotential altitude (m).
+
+    U.S. Standard Atmosphere 1976, equation 19.
+    """
+    return altitude * _EARTH / (_EARTH - altitude)
 
 
 def launches_of(

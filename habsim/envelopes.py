@@ -32,10 +32,11 @@ _PAWAN = f"Random Aerospace's page, in {_CUSF}; {_GUESSED}"
 
 @dataclass(frozen=True)
 class Gas:
-    """A lifting gas; `molar_mass` kg/mol."""
+    """A lifting gas; `molar_mass` kg/mol. A cylinder holds `cylinder_share` times as much of it as of helium."""
 
     name: str
     molar_mass: float
+    cylinder_share: float
     source: str
 
     @property
@@ -71,7 +72,7 @@ class Envelope:
 
 @dataclass(frozen=True)
 class Cylinder:
-    """A gas cylinder. `contents` m^3 of helium at 15 C and 1013.25 hPa; of hydrogen it holds about 3 % less."""
+    """A gas cylinder. `contents` m^3 of helium at 15 C and 1013.25 hPa."""
 
     name: str
     contents: float
@@ -101,12 +102,15 @@ def _latex(maker: str, source: str, size: tuple[int, float, float]) -> Envelope:
     return Envelope(name, "latex", maker, grams / 1000.0, volume, drag, source, discontinued=discontinued)
 
 
+# Contents of cylinders: by the compressibilities of the Beattie-Bridgeman equation at 15 C (tabulated by Holley,
+# Worlton and Zeigler, Los Alamos), which gives 0.98 and 0.97 times as much hydrogen as helium at 140 and 200 bar, and
+# 1.36 and 1.42 times as much methane. Methane's is rounded down: that dense, the equation has it too compressible.
 GASES: dict[str, Gas] = {
     gas.name: gas
     for gas in (
-        Gas("helium", 4.002602e-3, "IUPAC CIAAW, standard atomic weights 2021"),
-        Gas("hydrogen", 2.016e-3, "IUPAC CIAAW, abridged standard atomic weights 2021"),
-        Gas("methane", 16.043e-3, "IUPAC CIAAW, abridged standard atomic weights 2021"),
+        Gas("helium", 4.002602e-3, 1.0, "IUPAC CIAAW, standard atomic weights 2021"),
+        Gas("hydrogen", 2.016e-3, 0.97, "IUPAC CIAAW, abridged standard atomic weights 2021"),
+        Gas("methane", 16.043e-3, 1.3, "IUPAC CIAAW, abridged standard atomic weights 2021"),
     )
 }
 

@@ -166,6 +166,15 @@ class TestSizing:
         assert found["cylinders"] == {"name": "1.2", "contents": 1.2, "count": math.ceil(found["volume"] / 1.2)}
         assert sized(client, body())["descent_rate"] is None
 
+    def test_a_cylinder_holds_more_of_methane(self, client: FlaskClient) -> None:
+        found = sized(client, body(lift_gas_type="methane", ascent_rate=None, volume=10.0))
+        assert found["cylinders"] == {"name": "50l", "contents": pytest.approx(9.1 * 1.3), "count": 1}
+        assert sized(client, body(ascent_rate=None, volume=10.0))["cylinders"]["count"] == 2
+
+    def test_burst_is_higher_for_gps(self, client: FlaskClient) -> None:
+        found = sized(client, body(ascent_rate=None, burst_altitude=30_000.0))
+        assert found["geometric_altitude"] == pytest.approx(30_142.0, abs=1.0)
+
     def test_launch_on_a_mountain(self, client: FlaskClient) -> None:
         sea, mountain = sized(client, body()), sized(client, body(launch_altitude=4000))
         assert mountain["ascent_rate"] == sea["ascent_rate"] == 5.0

@@ -251,9 +251,45 @@ def test_weight_under_a_parachute_is_its_drag() -> None:
     assert 0.5 * float(atmosphere.density(0.0)) * rate**2 * 0.75 * 1.5 == pytest.approx(2.0 * GRAVITY, rel=1e-12)
 
 
-@pytest.mark.parametrize(("volume", "count"), [(0.1, 1), (9.1, 1), (9.11, 2), (18.2, 2), (91.0, 10)])
-def test_cylinders_are_whole(volume: float, count: int) -> None:
-    assert balloons.cylinders(volume, CYLINDERS["50l"]) == count
+@pytest.mark.parametrize(
+    ("gas", "volume", "count"),
+    [("helium", 0.1, 1), ("helium", 9.1, 1), ("helium", 9.11, 2), ("helium", 18.2, 2), ("helium", 91.0, 10),
+     ("hydrogen", 9.1, 2), ("hydrogen", 8.8, 1), ("methane", 11.8, 1), ("methane", 35.4, 3)],
+)  # fmt: skip
+def test_cylinders_are_whole(gas: str, volume: float, count: int) -> None:
+    assert balloons.cylinders(volume, GASES[gas], CYLINDERS["50l"]) == count
+
+
+# Constants A0, a, B0, b, c of Beattie and Bridgeman (1927), atm, l/mol and K.
+BEATTIE_BRIDGEMAN = {
+    "helium": (0.0216, 0.05984, 0.01400, 0.0, 0.0040e4),
+    "hydrogen": (0.1975, -0.00506, 0.02096, -0.04359, 0.0504e4),
+    "methane": (2.2769, 0.01855, 0.05587, -0.01587, 12.83e4),
+}
+
+
+def molar_volume(gas: str, bar: float) -> float:
+    """Litres of a mole at 15 C."""
+    a0, a, b0, b, c = BEATTIE_BRIDGEMAN[gas]
+    low, high, heat = 0.05, 10.0, 0.08206 * 288.15
+    for _ in range(60):
+        v = 0.5 * (low + high)
+        atm = heat * (1 - c / (v * 288.15**3)) * (v + b0 * (1 - b / v)) / v**2 - a0 * (1 - a / v) / v**2
+        low, high = (v, high) if atm > bar / 1.01325 else (low, v)
+    return low
+
+
+@pytest.mark.parametrize(("gas", "low", "high"), [("hydrogen", -0.015, 0.005), ("methane", -0.09, 0.0)])
+def test_cylinders_hold_what_the_compressibility_of_their_gas_says(gas: str, low: float, high: float) -> None:
+    """Rather less: who has a cylinder too few does not fly."""
+    for bar in (140.0, 200.0):
+        share = molar_volume("helium", bar) / molar_volume(gas, bar)
+        assert low <= GASES[gas].cylinder_share / share - 1.0 <= high
+
+
+@pytest.mark.parametrize(("altitude", "above"), [(0.0, 0.0), (30e3, 142.0), (35e3, 194.0), (40e3, 253.0)])
+def test_geometric_heights_are_those_of_the_standard(altitude: float, above: float) -> None:
+    assert balloons.geometric(altitude) - altitude == pytest.approx(above, abs=0.6)
 
 
 def test_fifty_litres_hold_what_the_scale_of_helium_says() -> None:
