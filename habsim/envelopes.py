@@ -15,8 +15,8 @@ AIR_MOLAR_MASS = 28.9644e-3  # kg/mol, U.S. Standard Atmosphere 1976, table 3
 POLYETHYLENE_DENSITY = 920.0  # kg/m^3, low-density polyethylene, ISO 1872-1 (0.91 to 0.925 g/cm^3)
 # Surface of a sphere of 1 m^3, m^2. An envelope of the natural shape has about 2 % more.
 SPHERE_SURFACE = math.cbrt(36.0 * math.pi)
-# Seams, load tapes, caps and fittings on top of the bare film: an estimate, with which the balloons below float within
-# 4 % of their published altitudes.
+# Seams, load tapes, caps and fittings on top of the bare film: calibrated, so that jaxa-b80 and raven-40mcf float
+# within 4 % of the altitudes published for them. Flights of other balloons floated up to 7 % lower or higher than it says.
 FITTINGS = 1.5
 
 _CUSF = "CUSF balloon burst calculator, js/calc.js (2024)"
@@ -144,9 +144,10 @@ def _latex_envelopes() -> list[Envelope]:
     return sorted(found, key=lambda envelope: (makers.index(envelope.maker), envelope.mass))
 
 
-# At 10 % free lift it gives the large balloons the 1,000 ft/min that NASA flies them at (Tech Briefs, 2015).
+# Calibrated, and not checked by any flight: at 10 % free lift it gives the large balloons the 1,000 ft/min that NASA
+# flies them at (Tech Briefs, 2015).
 POLYETHYLENE_DRAG = 0.8
-_ESTIMATED = "mass estimated from the film"
+_ESTIMATED = "mass estimated from the film, so that its float altitude is good to some 7 %"
 
 ENVELOPES: dict[str, Envelope] = {
     envelope.name: envelope
@@ -162,13 +163,15 @@ ENVELOPES: dict[str, Envelope] = {
         ),
         Envelope(
             "raven-40mcf", "zero-pressure", "Raven", film_mass(1_120_498.0, 20.3e-6), 1_120_498.0, POLYETHYLENE_DRAG,
-            f"39.57 million cubic feet of 0.8 mil film: StratoCat, flight 568NT of 2007-05-09; {_ESTIMATED}",
+            f"39.57 million cubic feet of 0.8 mil film: StratoCat, flight 568NT of 2007-05-09 (which floated at "
+            f"36.8 km); {_ESTIMATED}",
         ),
         Envelope(
             "nasa-spb-19mcf", "super-pressure", "Raven", 2570.0, 532_379.0, POLYETHYLENE_DRAG,
             "532,379 m^3, float at 33.5 km: NASA, super pressure balloon by the numbers, 2016-04-04; mass: what lets "
-            "it float there with the 2.5 short tons of its 2015 flight (Plastics News, 2015-04-28) at 10 % free lift; "
-            "pressure: the 0.0261 psi by which it varies between day and night (EUSO-SPB, FAQ), flown and not a burst",
+            "it float there with the 2.5 short tons of its 2015 flight (Plastics News, 2015-04-28) at 10 % free lift, "
+            "which no other flight has checked; pressure: the 0.0261 psi by which it varies between day and night "
+            "(EUSO-SPB, FAQ), flown and not a burst",
             pressure_limit=180.0,
         ),
     )

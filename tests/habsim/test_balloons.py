@@ -129,19 +129,37 @@ def test_pegasus_two() -> None:
     ("name", "payload", "published"),
     [
         ("jaxa-b80", 3.0, 53_700.0),  # StratoCat, flight BS13-08
-        ("raven-40mcf", 2722.0, 38_710.0),  # "6000 lbs to 127,000 ft": StratoCat, flight 568NT
+        ("raven-40mcf", 2722.0, 38_710.0),  # what it is made for, "6000 lbs to 127,000 ft": StratoCat, flight 568NT
         ("nasa-spb-19mcf", 2268.0, 33_500.0),  # NASA, super pressure balloon by the numbers
     ],
 )
-def test_published_float_altitudes(name: str, payload: float, published: float) -> None:
-    """To 4 %: masses of envelopes are estimated from their film."""
+def test_calibration_of_float_altitudes(name: str, payload: float, published: float) -> None:
+    """To 4 %. Checks nothing but the arithmetic: `FITTINGS` and the mass of nasa-spb-19mcf were chosen with these."""
     envelope = ENVELOPES[name]
     does = performance(filled(envelope, HELIUM, payload, Wish(free_lift=0.1 * GRAVITY * (envelope.mass + payload))))
     assert not does.bursts
     assert geometric(does.top) == pytest.approx(published, rel=0.04)
 
 
-def test_large_balloons_rise_at_a_thousand_feet_a_minute() -> None:
+# Volume in million cubic feet, film in mil, pounds under it, feet; flights that nothing here was chosen with.
+FLOWN = [
+    pytest.param(4.001, 0.8, 1608.0, 108_000.0, id="1590PT"),  # StratoCat, 2004-08-11, "overall weight"
+    pytest.param(36.73, 0.8, 6000.0, 122_000.0, id="571NT"),  # StratoCat, 2007-06-05
+    pytest.param(60.0, 0.8, 1500.0, 161_000.0, id="Lynn Lake"),  # Flight International, NASA's of August 25
+]
+
+
+@pytest.mark.parametrize(("size", "film", "pounds", "feet"), FLOWN)
+def test_flights_of_zero_pressure_balloons(size: float, film: float, pounds: float, feet: float) -> None:
+    """To 7 %: envelopes of one film differ by their caps and tapes, which the estimate of the mass does not know."""
+    volume, payload = size * 1e6 * 0.3048**3, pounds * 0.45359237
+    mass = film_mass(volume, film * 25.4e-6)
+    envelope = Envelope("flown", "zero-pressure", "", mass, volume, POLYETHYLENE_DRAG, "a test")
+    does = performance(filled(envelope, HELIUM, payload, Wish(free_lift=0.1 * GRAVITY * (mass + payload))))
+    assert geometric(does.top) == pytest.approx(feet * 0.3048, rel=0.07)
+
+
+def test_calibration_of_large_balloons_rises_at_a_thousand_feet_a_minute() -> None:
     """With the 10 % of free lift that is usual for them, to 5 %: Tech Briefs, "Super Pressure Balloon", 2015."""
     for name, payload in (("raven-40mcf", 2722.0), ("nasa-spb-19mcf", 2268.0)):
         envelope = ENVELOPES[name]
