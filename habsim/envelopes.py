@@ -16,7 +16,7 @@ POLYETHYLENE_DENSITY = 920.0  # kg/m^3, low-density polyethylene, ISO 1872-1 (0.
 # Surface of a sphere of 1 m^3, m^2. An envelope of the natural shape has about 2 % more.
 SPHERE_SURFACE = math.cbrt(36.0 * math.pi)
 # Seams, load tapes, caps and fittings on top of the bare film: calibrated, so that jaxa-b80 and raven-40mcf float
-# within 4 % of the altitudes published for them. Flights of other balloons floated up to 7 % lower or higher than it says.
+# within 4 % of the altitudes published for them. Other flights floated up to 7 % lower or higher than it says.
 FITTINGS = 1.5
 
 _CUSF = "CUSF balloon burst calculator, js/calc.js (2024)"
