@@ -233,14 +233,19 @@ def _described(does: Performance) -> dict[str, Any]:
 
 def _gear(body: BalloonBody, does: Performance) -> dict[str, Any]:
     size = CYLINDERS[body.cylinder]
-    descent = None
-    if body.chute_diameter is not None:
-        chute = body.chute_diameter, body.chute_drag_coefficient
-        descent = _rounded(balloons.chute_rate(body.payload_mass, *chute))
     gas = does.spec.gas
     count = balloons.cylinders(does.volume, gas, size)
     contents = _rounded(size.contents * gas.cylinder_share)
-    return {"cylinders": {"name": size.name, "contents": contents, "count": count}, "descent_rate": descent}
+    return {"cylinders": {"name": size.name, "contents": contents, "count": count}, "descent_rate": _descent_rate(body)}
+
+
+def _descent_rate(body: BalloonBody) -> float | None:
+    if body.chute_diameter is None:
+        return None
+    try:
+        return _rounded(balloons.chute_rate(body.payload_mass, body.chute_diameter, body.chute_drag_coefficient))
+    except BadRequestError as error:
+        raise BadRequestError(error.message, {"parameters": {"chute_diameter": error.message}}) from error
 
 
 def _gas(gas: Gas) -> dict[str, Any]:

@@ -165,6 +165,9 @@ class TestSizing:
         assert found["descent_rate"] == pytest.approx(math.sqrt(2 * 1.05 * 9.80665 / (1.225 * 0.75 * area)), rel=1e-4)
         assert found["cylinders"] == {"name": "1.2", "contents": 1.2, "count": math.ceil(found["volume"] / 1.2)}
         assert sized(client, body())["descent_rate"] is None
+        answer = client.post(PATH, json=body(chute_diameter=0.1)).json
+        assert answer is not None
+        assert answer["details"] == {"parameters": {"chute_diameter": answer["error"]}}
 
     def test_a_cylinder_holds_more_of_methane(self, client: FlaskClient) -> None:
         found = sized(client, body(lift_gas_type="methane", ascent_rate=None, volume=10.0))

@@ -120,12 +120,11 @@ export class Calculator {
         h(
           "optgroup",
           { label },
-          ...group.map(({ name, mass, diameter, discontinued }) =>
+          ...group.map(({ name, mass, diameter }) =>
             h(
               "option",
               { value: name },
-              `${name}, ${formatAmount(mass, "mass", this.units)}, ${diameter.toFixed(1)} m` +
-                (discontinued ? ", discontinued" : ""),
+              `${name}, ${formatAmount(mass, "mass", this.units)}, ${diameter.toFixed(1)} m`,
             ),
           ),
         ),
