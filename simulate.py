@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 import habsim
 from gefs import Cycle, Cycles
-from habsim import balloons, landing, montecarlo
+from habsim import balloons, climb, kernels, landing, montecarlo
 from habsim.balloons import BalloonSpec
 from habsim.classes import (
     DEFAULT_STEP_SECONDS,
@@ -41,6 +41,7 @@ from habsim.climb import Column
 from habsim.errors import (
     BadRequestError,
     BucketError,
+    GroundedError,
     HabsimError,
     NotFoundError,
     NotResidentError,
@@ -77,7 +78,8 @@ class FlightRequest:
     """One launch as asked for: Unix seconds, where, with what, by which profile; `step` the longest step in s.
 
     The profile `physical` climbs by `spec`, not by what `balloon` says of the ascent: through the standard atmosphere
-    or, with `model_air`, through the air that the forecast has over the launch.
+    or, with `model_air`, through the air that the forecast has over the launch. `under_chute` its descent rate follows
+    from its mass.
     """
 
     time: float
@@ -87,6 +89,7 @@ class FlightRequest:
     step: float = DEFAULT_STEP_SECONDS
     spec: BalloonSpec | None = None
     model_air: bool = False
+    under_chute: bool = False
 
 
 @dataclass(frozen=True)
@@ -445,6 +448,8 @@ class Orchestrator:
         if flight.spec is None:
             return _Prepared(flight, launches)
         rows = montecarlo.perturbed_balloons(np.array(flight.spec.row()), seed, count, distributions)
+        if flight.under_chute:
+            launches.table[:, kernels.DESCENT_RATE] *= np.sqrt(rows[:, climb.DEAD_MASS] / rows[0, climb.DEAD_MASS])
         if flight.model_air:
             return _Prepared(flight, launches, rows)
         return _Prepared(flight, balloons.launches_of(launches, rows))
@@ -526,7 +531,7 @@ class Orchestrator:
     def _collect(
         self, asked: tuple[int, ...], flown: dict[int, Flights], failed: dict[int, str], provenance: Provenance
     ) -> Ensemble:
-        tables, lost = [], 0
+        tables, lost, grounded, perturbed = [], 0, 0, 0
         for member, flights in flown.items():
             count = len(flights.landing)
             table = np.empty((count, 5))
@@ -536,7 +541,10 @@ class Orchestrator:
             table[:, 4] = PERTURBATION_WEIGHT
             table[0, 4] = MEMBER_WEIGHT
             tables.append(np.delete(table, list(flights.failures), axis=0) if flights.failures else table)
-            lost += len(flights.failures)
+            still = sum(isinstance(error, GroundedError) for error in flights.failures.values())
+            grounded += still
+            lost += len(flights.failures) - still
+            perturbed += count - 1
         landings = np.concatenate(tables)
         landings = landings[np.lexsort((landings[:, 3], landings[:, 2]))]
         latitude, longitude, weight = landings[:, 0], landings[:, 1], landings[:, 4]
@@ -546,6 +554,11 @@ class Orchestrator:
             warnings.append(
                 f"{len(failed)} of {len(asked)} members could not be flown; landings and regions are of the other "
                 f"{len(flown)}"
+            )
+        if grounded:
+            warnings.append(
+                f"{grounded} of {perturbed} perturbed balloons cannot lift what they carry, or burst where they are "
+                "launched; they are left out of landings and regions"
             )
         if lost:
             warnings.append(f"{lost} perturbed flights could not be completed and are left out")

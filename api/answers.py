@@ -329,6 +329,7 @@ class Gas(Answer):
 
     name: str
     molar_mass: float = Field(description="kg/mol")
+    cylinder_share: float = Field(description="contents of a cylinder, in those of helium")
     source: str
 
 
@@ -342,7 +343,9 @@ class Envelope(Answer):
     volume: float = Field(description="m3")
     diameter: float = Field(description="of the sphere of that volume, m; of latex the burst diameter")
     drag_coefficient: float
+    pressure_limit: float | None = Field(description="Pa above the air that it stands; null of all but super-pressure")
     source: str
+    discontinued: bool = Field(description="whether it may be out of production")
 
 
 class Cylinder(Answer):
@@ -365,7 +368,7 @@ class Cylinders(Answer):
     """How many cylinders the gas takes."""
 
     name: str
-    contents: float = Field(description="m3")
+    contents: float = Field(description="m3 of this gas")
     count: int
 
 
@@ -389,9 +392,13 @@ class BalloonSpecs(Answer):
     ascent_rate: float = Field(description="at the launch, m/s")
     mean_ascent_rate: float = Field(description="to burst or float, m/s")
     ascent_seconds: float = Field(description="from the launch to burst or float")
-    burst_altitude: float | None = Field(description="m; null where it floats")
-    float_altitude: float | None = Field(description="m; null where it bursts")
+    burst_altitude: float | None = Field(description="geopotential m; null where it floats")
+    float_altitude: float | None = Field(description="geopotential m; null where it bursts")
+    geometric_altitude: float = Field(description="of burst or float, m above the sea as GPS and makers have it")
     superpressure: float = Field(description="at float, as a share of the pressure of the air")
+    overpressure: float = Field(
+        description="the same in Pa; the gas is as warm as the air, what the sun adds is not in it"
+    )
     vented_gas_mass: float = Field(description="gas let out until float, kg")
     descent_rate: float | None = Field(description="under the parachute at sea level, m/s; null without one")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -18,6 +17,7 @@ from habsim.atmosphere import STANDARD_GRAVITY
 from habsim.balloons import BalloonSpec
 from habsim.climb import Column
 from habsim.envelopes import CYLINDERS, ENVELOPES, GASES, POLYETHYLENE_DRAG, Envelope, Gas, Kind, sphere_volume
+from habsim.errors import BadRequestError
 from habsim.sizing import Performance, Site, Wish
 
 TAG = Tag(name="Balloons", description="What a balloon lifts, how fast and how high it goes")
@@ -25,6 +25,7 @@ api = APIBlueprint("balloons", __name__, url_prefix="/api/v1", abp_tags=[TAG], a
 
 LATEX_DRAG = 0.25
 MAX_COLUMN = 1000  # heights
+NEAR = 1000.0  # m: how far the standard atmosphere may stand for what lies below a sounding
 
 
 def _known_cylinder(name: str) -> str:
@@ -56,8 +57,15 @@ class Atmosphere(Body):
         min_length=2, max_length=MAX_COLUMN, description="K"
     )
 
-    def column(self) -> Column:
-        return balloons.model_column(self.heights, self.pressures, self.temperatures)
+    def column(self, launch_altitude: float) -> Column:
+        """Raises BadRequestError for what is no air, or is not over the launch (m)."""
+        column = balloons.model_column(self.heights, self.pressures, self.temperatures)
+        if not self.heights[0] - NEAR <= launch_altitude <= self.heights[-1]:
+            raise BadRequestError(
+                f"launch_altitude is {launch_altitude:g} m, the atmosphere is from {self.heights[0]:g} to "
+                f"{self.heights[-1]:g} m; it must begin at most {NEAR:g} m above the launch and end above it"
+            )
+        return column
 
 
 class BalloonBody(Body):
@@ -74,14 +82,17 @@ class BalloonBody(Body):
     envelope_mass: Real | None = Field(None, ge=0.001, le=HEAVIEST, description="kg")
     envelope_volume: Real | None = Field(None, ge=0.001, le=LARGEST, description="full, m3; not of latex")
     burst_diameter: Real | None = Field(None, ge=0.01, le=100, description="m; of latex")
+    pressure_limit: Real | None = Field(
+        None, ge=1, le=100_000, description="Pa above the air that the envelope stands; of super-pressure"
+    )
     drag_coefficient: Real | None = Field(None, ge=0.01, le=2, description="on the section of a sphere")
     lift_gas_type: GasName = Field(description="lifting gas")
     payload_mass: Real = Field(ge=0, le=HEAVIEST, description="kg, with parachute and strings")
     volume: Real | None = Field(None, ge=0.001, le=LARGEST, description="gas, m3 at sea level (15 C, 1013.25 hPa)")
     free_lift: Real | None = Field(None, ge=0.001, le=1e6, description="N")
     ascent_rate: Real | None = Field(None, ge=balloons.SLOWEST, le=balloons.FASTEST, description="at the launch, m/s")
-    burst_altitude: Real | None = Field(None, ge=1, le=balloons.CEILING, description="m; of latex")
-    launch_altitude: Real = Field(0.0, ge=-500, le=balloons.FLIGHT_CEILING, description="m")
+    burst_altitude: Real | None = Field(None, ge=1, le=balloons.CEILING, description="geopotential m; of latex")
+    launch_altitude: Real = Field(0.0, ge=-500, le=balloons.FLIGHT_CEILING, description="geopotential m")
     chute_diameter: Real | None = Field(None, ge=0.01, le=100, description="of the canopy laid flat, m")
     chute_drag_coefficient: Real = Field(balloons.CHUTE_DRAG, ge=0.1, le=3, description="on the canopy laid flat")
     cylinder: CylinderName = Field("50l", description="gas cylinder to count in")
@@ -102,7 +113,18 @@ class BalloonBody(Body):
             raise ValueError(f"an envelope of its own needs both envelope_mass and {name}")
         if self.envelope is None and self.envelope_mass is None and self.drag_coefficient is not None:
             raise ValueError(f"drag_coefficient needs an envelope, or envelope_mass and {name}")
+        self._says_what_pressure_it_stands()
         return self
+
+    def _says_what_pressure_it_stands(self) -> None:
+        is_own = self.envelope_mass is not None and self.envelope is None
+        if self.pressure_limit is None:
+            if is_own and self.kind == "super-pressure":
+                raise ValueError("pressure_limit is missing; a super-pressure envelope of its own needs it")
+        elif self.kind != "super-pressure":
+            raise ValueError(f"pressure_limit is given, but the envelope is {self.kind}")
+        elif self.envelope is None and not is_own:
+            raise ValueError("pressure_limit needs an envelope, or envelope_mass and envelope_volume")
 
     @property
     def kind(self) -> Kind:
@@ -122,11 +144,16 @@ class BalloonBody(Body):
     def site(self) -> Site:
         if self.atmosphere is None:
             return Site(self.launch_altitude)
-        return Site(self.launch_altitude, self.atmosphere.column())
+        return Site(self.launch_altitude, self.atmosphere.column(self.launch_altitude))
 
     def _envelope(self) -> Envelope:
         size = sphere_volume(self.burst_diameter) if self.burst_diameter is not None else self.envelope_volume
-        own = {"mass": self.envelope_mass, "volume": size, "drag": self.drag_coefficient}
+        own = {
+            "mass": self.envelope_mass,
+            "volume": size,
+            "drag": self.drag_coefficient,
+            "pressure_limit": self.pressure_limit,
+        }
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         if self.envelope is not None:
             envelope = ENVELOPES[self.envelope]
@@ -191,7 +218,9 @@ def _described(does: Performance) -> dict[str, Any]:
         "ascent_seconds": does.seconds,
         "burst_altitude": does.top if does.bursts else None,
         "float_altitude": None if does.bursts else does.top,
+        "geometric_altitude": balloons.geometric(does.top),
         "superpressure": does.superpressure,
+        "overpressure": does.overpressure,
         "vented_gas_mass": does.vented,
     }
     return {
@@ -204,16 +233,23 @@ def _described(does: Performance) -> dict[str, Any]:
 
 def _gear(body: BalloonBody, does: Performance) -> dict[str, Any]:
     size = CYLINDERS[body.cylinder]
-    descent = None
-    if body.chute_diameter is not None:
-        area = math.pi / 4.0 * body.chute_diameter**2
-        descent = _rounded(balloons.parachute_rate(body.payload_mass, area, body.chute_drag_coefficient))
-    count = balloons.cylinders(does.volume, size)
-    return {"cylinders": {"name": size.name, "contents": size.contents, "count": count}, "descent_rate": descent}
+    gas = does.spec.gas
+    count = balloons.cylinders(does.volume, gas, size)
+    contents = _rounded(size.contents * gas.cylinder_share)
+    return {"cylinders": {"name": size.name, "contents": contents, "count": count}, "descent_rate": _descent_rate(body)}
+
+
+def _descent_rate(body: BalloonBody) -> float | None:
+    if body.chute_diameter is None:
+        return None
+    try:
+        return _rounded(balloons.chute_rate(body.payload_mass, body.chute_diameter, body.chute_drag_coefficient))
+    except BadRequestError as error:
+        raise BadRequestError(error.message, {"parameters": {"chute_diameter": error.message}}) from error
 
 
 def _gas(gas: Gas) -> dict[str, Any]:
-    return {"name": gas.name, "molar_mass": gas.molar_mass, "source": gas.source}
+    return vars(gas)
 
 
 def _envelope(envelope: Envelope) -> dict[str, Any]:
@@ -225,7 +261,9 @@ def _envelope(envelope: Envelope) -> dict[str, Any]:
         "volume": _rounded(envelope.volume),
         "diameter": _rounded(envelope.diameter),
         "drag_coefficient": envelope.drag,
+        "pressure_limit": envelope.pressure_limit,
         "source": envelope.source,
+        "discontinued": envelope.discontinued,
     }
 
 

@@ -25,11 +25,16 @@ Floats = npt.NDArray[np.float64]
 TOLERANCE = 1e-4  # m, of a step of a climb
 CEILING = 60_000.0  # m: far above every balloon that has flown
 FLIGHT_CEILING = 49_999.0  # m: flights are planned below 50 km
-SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of the ascent rate in every other profile
+SLOWEST, FASTEST = 0.1, 20.0  # m/s: the bounds of ascent and descent rates in every other profile
 CHUTE_DRAG = 0.75  # flat circular canopies have 0.75 to 0.80: Knacke 1992, table 5-1
 SEA_LEVEL_DENSITY = float(atmosphere.density(0.0))  # kg/m^3
 _KINDS = {"latex": climb.LATEX, "zero-pressure": climb.ZERO_PRESSURE, "super-pressure": climb.SUPER_PRESSURE}
 _BOTTOM, _TOP, _SPACING = -1000.0, 62_000.0, 25.0  # m, of a column
+_EARTH = 6_356_766.0  # m, effective radius of the U.S. Standard Atmosphere 1976
+_DENSITY_FACTOR = 2.5  # of the standard's; in the polar winter it is about 0.6 at 60 km
+# Of the fall of ln p between two levels: moist air weighs up to 3 % less than its temperature says, and temperatures
+# are not straight between levels that are far apart. Pressures may be in whole hPa.
+_WEIGHT_SHARE, _ROUNDING_HPA = 0.1, 0.5
 
 
 @functools.cache
@@ -43,16 +48,13 @@ def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures:
     """A column of a model or a sounding: n ascending heights (m), pressures (hPa), temperatures (K); n >= 2.
 
     The logarithm of the density is linear between them; beyond them it is the standard atmosphere's, shifted to fit.
-    Raises BadRequestError for a column that is not ascending or whose density does not fall.
+    Raises BadRequestError, with the first bad level, for what is not the air of the Earth at rest.
     """
     z, p, t = (np.asarray(values, np.float64) for values in (heights, pressures, temperatures))
     if not z.shape == p.shape == t.shape or z.ndim != 1 or z.size < 2:
         raise BadRequestError(f"a column needs lists of one length, 2 at least, not {z.size}, {p.size} and {t.size}")
-    if not (np.isfinite([z, p, t]).all() and (p > 0.0).all() and (t > 0.0).all()):
-        raise BadRequestError("a column needs finite heights, and pressures and temperatures above 0")
-    given = np.log(100.0 * p / (atmosphere.GAS_CONSTANT_AIR * t))
-    if not ((np.diff(z) > 0.0).all() and (np.diff(given) < 0.0).all()):
-        raise BadRequestError("a column needs ascending heights and a density that falls with height")
+    _refuse_no_air(z, p, t)
+    given = np.log(_air_density(p, t))
     grid = np.arange(_BOTTOM, _TOP + _SPACING, _SPACING)
     standard = np.log(atmosphere.density(grid))
     ends = np.log(atmosphere.density(np.array([z[0], z[-1]])))
@@ -61,6 +63,51 @@ def model_column(heights: npt.ArrayLike, pressures: npt.ArrayLike, temperatures:
     table[below] = standard[below] + (given[0] - ends[0])
     table[above] = standard[above] + (given[-1] - ends[1])
     return Column(_BOTTOM, 1.0 / _SPACING, table)
+
+
+def _air_density(pressure_hpa: Floats, temperature: Floats) -> Floats:
+    return 100.0 * pressure_hpa / (atmosphere.GAS_CONSTANT_AIR * temperature)
+
+
+def _refuse_no_air(z: Floats, p: Floats, t: Floats) -> None:
+    """Name the first level (m, hPa, K) that is none, or the first two that do not go together."""
+    bad = ~(np.isfinite([z, p, t]).all(axis=0) & (p > 0.0) & (t > 0.0))
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            "a column needs finite heights, and pressures and temperatures above 0, not "
+            f"{z[i]:g} m, {p[i]:g} hPa and {t[i]:g} K at level {i + 1} of {z.size}"
+        )
+    bad = np.diff(z) <= 0.0
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(f"a column needs ascending heights, not {z[i + 1]:g} m after {z[i]:g} m")
+    rho = _air_density(p, t)
+    bad = np.diff(rho) >= 0.0
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs a density that falls with height, not {rho[i]:.6g} kg/m3 at {z[i]:g} m and "
+            f"{rho[i + 1]:.6g} kg/m3 at {z[i + 1]:g} m"
+        )
+    standard = atmosphere.density(z)
+    bad = (rho < standard / _DENSITY_FACTOR) | (rho > standard * _DENSITY_FACTOR)
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs the air of the Earth, not {p[i]:g} hPa and {t[i]:g} K at {z[i]:g} m: that is {rho[i]:.3g} "
+            f"kg/m3, the standard atmosphere has {standard[i]:.3g} kg/m3, up to {_DENSITY_FACTOR:g} times more or less "
+            "is taken"
+        )
+    weight = STANDARD_GRAVITY * np.diff(z) / (atmosphere.GAS_CONSTANT_AIR * 0.5 * (t[:-1] + t[1:]))
+    rounding = _ROUNDING_HPA / p[:-1] + _ROUNDING_HPA / p[1:]
+    bad = np.abs(-np.diff(np.log(p)) - weight) > _WEIGHT_SHARE * weight + rounding
+    if bad.any():
+        i = int(np.argmax(bad))
+        raise BadRequestError(
+            f"a column needs pressures that fall by the weight of its air: from {p[i]:g} hPa at {z[i]:g} m to "
+            f"{p[i] * math.exp(-weight[i]):.4g} hPa at {z[i + 1]:g} m, not {p[i + 1]:g} hPa"
+        )
 
 
 def hydrostatic_column(heights: npt.ArrayLike, pressures: npt.ArrayLike) -> Column:
@@ -80,6 +127,16 @@ def density(column: Column, altitude: float) -> float:
     """Of the air, kg/m^3, at `altitude` m."""
     position = (altitude - column.bottom) * column.per_metre
     return math.exp(float(np.interp(position, np.arange(column.log_density.size), column.log_density)))
+
+
+def pressure(column: Column, altitude: float) -> float:
+    """Of the air, Pa, at `altitude` m within the column: what the air above weighs."""
+    heights = column.bottom + np.arange(column.log_density.size) / column.per_metre
+    above = heights > altitude
+    z = np.concatenate([[altitude], heights[above]])
+    rho = np.concatenate([[density(column, altitude)], np.exp(column.log_density[above])])
+    beyond = 100.0 * float(atmosphere.pressure(z[-1])) * rho[-1] / float(atmosphere.density(z[-1]))
+    return float(STANDARD_GRAVITY * np.trapezoid(rho, z) + beyond)
 
 
 @dataclass(frozen=True)
@@ -159,9 +216,31 @@ def parachute_rate(mass: float, area: float, drag: float) -> float:
     return math.sqrt(2.0 * mass * STANDARD_GRAVITY / (SEA_LEVEL_DENSITY * drag * area))
 
 
-def cylinders(volume: float, size: Cylinder) -> int:
+def chute_rate(payload_mass: float, diameter: float, drag: float = CHUTE_DRAG) -> float:
+    """Speed of fall at sea level, m/s, of kg under a canopy that is `diameter` m across when laid flat.
+
+    Raises BadRequestError for one that nobody flies.
+    """
+    rate = parachute_rate(payload_mass, math.pi / 4.0 * diameter**2, drag)
+    if not SLOWEST <= rate <= FASTEST:
+        raise BadRequestError(
+            f"chute_diameter is {diameter:g} m: {payload_mass:g} kg fall at {rate:.3g} m/s, it must be {SLOWEST:g} to "
+            f"{FASTEST:g} m/s"
+        )
+    return rate
+
+
+def cylinders(volume: float, gas: Gas, size: Cylinder) -> int:
     """How many cylinders hold `volume` m^3 of gas at sea level."""
-    return math.ceil(volume / size.contents - 1e-9)
+    return math.ceil(volume / (size.contents * gas.cylinder_share) - 1e-9)
+
+
+def geometric(altitude: float) -> float:
+    """Height above sea level (m) as GPS and makers have it, of a geopotential altitude (m).
+
+    U.S. Standard Atmosphere 1976, equation 19.
+    """
+    return altitude * _EARTH / (_EARTH - altitude)
 
 
 def launches_of(
@@ -171,8 +250,8 @@ def launches_of(
 
     `of` (n,) is the balloon of each launch; by default each has its own, or all have the only one.
     Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
-    50 km. A balloon that cannot lift stays where it is launched. Raises BadRequestError where the first is launched
-    above its burst or float.
+    50 km. Balloons that cannot lift what they carry, that get nowhere, or that burst or float no higher than they are
+    launched are `grounded`. Raises BadRequestError where the first is launched above its burst or float.
     """
     table = launches.table.copy()
     # From one altitude for all, so that a flight does not depend on the others of its batch.
@@ -186,12 +265,14 @@ def launches_of(
         raise BadRequestError(
             f"the balloon bursts or floats at {results[0, climb.TOP]:.0f} m, below the launch at {altitude[0]:.0f} m"
         )
-    stays = results[:, climb.OUTCOME] == climb.NO_LIFT
+    stays = np.isin(results[:, climb.OUTCOME], (climb.NO_LIFT, climb.TOO_SLOW)) | (results[:, climb.TOP] <= altitude)
     table[:, kernels.ASCENT_RATE] = np.maximum(results[:, climb.START_SPEED], 1e-3)
     table[:, kernels.EQUILIBRIUM_ALTITUDE] = np.maximum(results[:, climb.TOP], altitude)
+    # They fly no further than where they are, so that they need no winds of elsewhere.
     table[stays, kernels.EQUILIBRIUM_ALTITUDE] = altitude[stays]
     table[stays, kernels.COAST_SECONDS] = 0.0
-    return Launches(table, Climbs(found.altitudes, found.per_second, balloon_of))
+    grounded = frozenset(np.flatnonzero(stays).tolist())
+    return Launches(table, Climbs(found.altitudes, found.per_second, balloon_of), grounded)
 
 
 def launch(time: float, place: Location, spec: BalloonSpec, balloon: Balloon) -> Launches:

@@ -17,6 +17,7 @@ from habsim.errors import (
     BadRequestError,
     ElevationError,
     FlightError,
+    GroundedError,
     NotResidentError,
     OutsideCycleError,
     WindFileError,
@@ -118,12 +119,14 @@ class Launches:
 
     `table` float64 (n, 9), its columns named in `kernels`: Unix seconds, latitude, longitude, altitude, ascent rate,
     descent rate, equilibrium altitude, coast seconds, drift, in the units of `Location` and `Balloon`. `climbs` are
-    those of its gas balloons, where the profile asks for them.
+    those of its gas balloons, where the profile asks for them; `grounded` are the launches, by their numbers, whose
+    balloons do not leave the ground.
     """
 
-    def __init__(self, table: Floats, climbs: Climbs | None = None) -> None:
+    def __init__(self, table: Floats, climbs: Climbs | None = None, grounded: frozenset[int] = frozenset()) -> None:
         self.table = table
         self.climbs = climbs
+        self.grounded = grounded
 
     @classmethod
     def single(cls, time: float, place: Location, balloon: Balloon) -> Launches:
@@ -451,9 +454,10 @@ class Simulator:
             if longest_path <= path.shape[1]:
                 break
             path = np.empty((paths, longest_path, 6))
-        failures = {}
+        failures: dict[int, FlightError | OutsideCycleError | WindFileError] = {}
         if outcome[:, 0].any():
             failures = {int(i): self._failure(outcome[i, 0], landing[i]) for i in np.flatnonzero(outcome[:, 0])}
+        failures.update({i: _grounded(launches.table[i]) for i in launches.grounded})
         trajectories = tuple(
             None if i in failures else self._trajectory(profile, path[i], marks[i], outcome[i, 1]) for i in range(paths)
         )
@@ -602,7 +606,12 @@ def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
     if altitude[0] > top[0]:
         raise BadRequestError(f"equil is {top[0]:g} m, below the ground at the launch, {elevation[0]:.0f} m")
     np.maximum(top, altitude, out=top)
-    return Launches(table, launches.climbs)
+    return Launches(table, launches.climbs, launches.grounded)
+
+
+def _grounded(launch: Floats) -> GroundedError:
+    place = (float(launch[column]) for column in (kernels.TIME, kernels.LATITUDE, kernels.LONGITUDE, kernels.ALTITUDE))
+    return GroundedError("the balloon cannot lift what it carries, or bursts where it is launched", *place)
 
 
 def _signed(longitude: float) -> float:

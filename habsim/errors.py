@@ -24,6 +24,7 @@ HabsimError
 ├── BucketError                a bucket cannot be read or written
 │   └── ObjectChangedError     an object was replaced while it was read
 └── FlightError                the integration failed; carries the position
+    └── GroundedError          a gas balloon does not leave the ground
 """
 
 from __future__ import annotations
@@ -159,3 +160,7 @@ class FlightError(HabsimError):
     def __init__(self, message: str, time: float, latitude: float, longitude: float, altitude: float) -> None:
         where = {"time": time, "latitude": latitude, "longitude": longitude, "altitude": altitude}
         super().__init__(message, where)
+
+
+class GroundedError(FlightError):
+    """A gas balloon cannot lift what it carries, or is no larger than its gas where it is launched."""

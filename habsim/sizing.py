@@ -58,7 +58,8 @@ class Performance:
     """What a balloon does, in N, m, m/s, s, kg and m^3.
 
     `ascent_rate` is that at the launch, `top` the altitude of burst or float. At float `superpressure` is what the gas
-    has above the air's pressure, as a share of that, and `vented` the gas that was let out on the way, kg.
+    has above the air's pressure, as a share of that, `overpressure` the same in Pa, and `vented` the gas that was let
+    out on the way, kg. The gas is as warm as the air: what the sun adds is not in it.
     """
 
     spec: BalloonSpec
@@ -71,6 +72,7 @@ class Performance:
     launch_volume: float
     launch_diameter: float
     superpressure: float
+    overpressure: float
     vented: float
 
 
@@ -150,7 +152,10 @@ def _refuse_what_cannot_rise(spec: BalloonSpec, site: Site) -> None:
 
 
 def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
-    """What a balloon does from `site` on. Raises BadRequestError where it neither bursts nor floats below 60 km."""
+    """What a balloon does from `site` on.
+
+    Raises BadRequestError where it neither bursts nor floats below 60 km, or floats with more pressure than it stands.
+    """
     site = site or Site()
     found = ascents(np.array([spec.row()]), site.altitude, CEILING, site.column).results[0]
     seconds, top, rate, outcome = (float(value) for value in found[:4])
@@ -163,6 +168,8 @@ def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
         )
     volume = spec.volume(site.density)
     superpressure, vented = _at_float(spec, density(site.column, top))
+    overpressure = superpressure * balloons.pressure(site.column, top)
+    _refuse_what_bursts_at_float(spec.envelope, overpressure, top)
     return Performance(
         spec=spec,
         bursts=outcome == climb.BURST,
@@ -174,8 +181,19 @@ def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
         launch_volume=volume,
         launch_diameter=sphere_diameter(volume),
         superpressure=superpressure,
+        overpressure=overpressure,
         vented=vented,
     )
+
+
+def _refuse_what_bursts_at_float(envelope: Envelope, overpressure: float, altitude: float) -> None:
+    limit = envelope.pressure_limit
+    if limit is not None and overpressure > limit:
+        raise BadRequestError(
+            f"at {altitude:.0f} m the gas presses {overpressure:.4g} Pa more than the air, {envelope.name} stands "
+            f"{limit:.4g} Pa; take less gas",
+            {"overpressure": round(overpressure, 2), "limit": limit},
+        )
 
 
 def _at_float(spec: BalloonSpec, air_density: float) -> tuple[float, float]:
@@ -189,15 +207,16 @@ def _at_float(spec: BalloonSpec, air_density: float) -> tuple[float, float]:
 
 
 def highest(kind: Kind, gas: Gas, payload_mass: float, wish: Wish, site: Site | None = None) -> BalloonSpec:
-    """The balloon, of the envelopes of a kind, that goes highest; latex ones that rise at 4.8 m/s come first, and of
-    those that burst alike the one that needs least gas.
+    """The balloon, of the envelopes of a kind that are still made, that goes highest.
+
+    Latex ones that rise at 4.8 m/s come first, and of those that burst alike the one that needs least gas.
 
     Where none can fly, raises what the lightest lacks in lift, or why the heaviest does not do.
     """
     refusals: list[BadRequestError] = []
     found: list[tuple[bool, float, float, BalloonSpec]] = []
     for envelope in sorted(ENVELOPES.values(), key=lambda one: one.mass):
-        if envelope.kind != kind:
+        if envelope.kind != kind or envelope.discontinued:
             continue
         try:
             spec = filled(envelope, gas, payload_mass, wish, site)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from habsim.balloons import CHUTE_DRAG, BalloonSpec, parachute_rate
+from habsim.balloons import BalloonSpec, chute_rate
 from habsim.classes import Balloon
 from habsim.envelopes import ENVELOPES, GASES
 from habsim.montecarlo import MAX_ALTITUDE
@@ -26,5 +25,5 @@ def balloon_of(config: Mapping[str, Any], altitude: float = 0.0) -> tuple[Balloo
     gas = GASES[config.get("lift_gas_type") or "helium"]
     spec = filled(ENVELOPES[config["envelope"]], gas, mass, wish, Site(altitude))
     if descent is None:
-        descent = parachute_rate(mass, math.pi / 4.0 * config["chute_diameter"] ** 2, CHUTE_DRAG)
+        descent = chute_rate(mass, config["chute_diameter"])
     return Balloon(1.0, descent, MAX_ALTITUDE, coast, drift), spec

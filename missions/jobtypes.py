@@ -112,6 +112,7 @@ def _flight(config: dict[str, Any]) -> FlightRequest:
         step=config.get("step") or DEFAULT_STEP_SECONDS,
         spec=spec,
         model_air=config.get("atmosphere") == "model",
+        under_chute=config.get("chute_diameter") is not None,
     )
 
 

@@ -8,6 +8,7 @@ import json
 import logging
 import math
 import os
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -24,7 +25,8 @@ import runs
 import sharedfiles
 import simulate
 from gefs import Cycle, Cycles
-from habsim.atmosphere import altitude, density
+from habsim import climb
+from habsim.atmosphere import altitude, density, fall_altitude
 from habsim.classes import Balloon, Flights, Location, Simulator
 from habsim.envelopes import ENVELOPES, GASES
 from habsim.errors import (
@@ -35,6 +37,7 @@ from habsim.errors import (
     UnavailableError,
     WindFileError,
 )
+from habsim.montecarlo import perturbed_balloons, table
 from habsim.sizing import Wish, filled, performance
 from runs import Progress, result_key
 from simulate import Ensemble, EnsembleRequest, FlightRequest, Orchestrator
@@ -209,16 +212,20 @@ def stretched(factor: float, _lat: Floats, _lon: Floats, pressure: Floats, _time
     return factor * altitude(pressure)
 
 
+def in_air(folder: Path, *stretches: float) -> Orchestrator:
+    """On a cycle of members whose air is warmer than the standard at every pressure by these factors."""
+    bucket = LocalBucket(folder / "bucket")
+    files = {}
+    for member, stretch in enumerate(stretches):
+        field = sample(uniform(10.0, 0.0), degrees=30.0, start=cycle_start(FIRST), height=partial(stretched, stretch))
+        files[member] = write_field(folder / wind_file_name(FIRST, member), field)
+    publishing.publish(bucket, FIRST, files, "test")
+    return orchestrator_of(folder)
+
+
 @pytest.fixture
 def warm(tmp_path: Path) -> Orchestrator:
-    """On a cycle of two members whose air is warmer than the standard at every pressure, by 3 and by 6 %."""
-    bucket = LocalBucket(tmp_path / "bucket")
-    files = {}
-    for member, stretch in enumerate((1.03, 1.06)):
-        field = sample(uniform(10.0, 0.0), degrees=30.0, start=cycle_start(FIRST), height=partial(stretched, stretch))
-        files[member] = write_field(tmp_path / wind_file_name(FIRST, member), field)
-    publishing.publish(bucket, FIRST, files, "test")
-    return orchestrator_of(tmp_path)
+    return in_air(tmp_path, 1.03, 1.06)
 
 
 @pytest.mark.parametrize(("member", "stretch"), [(0, 1.03), (1, 1.06)])
@@ -246,6 +253,54 @@ def test_members_of_an_ensemble_climb_in_their_own_air(warm: Orchestrator) -> No
         alone = warm.predict(GAS_FLIGHT, member, cycle).trajectory
         assert [phase.points.tolist() for phase in path.phases] == [phase.points.tolist() for phase in alone.phases]
     assert len({tuple(row) for row in ensemble.landings[:, :2].tolist()}) == 10
+
+
+@pytest.mark.parametrize("model_air", [False, True])
+def test_balloons_that_do_not_leave_the_ground_are_no_landings(warm: Orchestrator, model_air: bool) -> None:
+    """So little free lift that 2 % less gas, or 1 % more mass, leaves none."""
+    spec = filled(ENVELOPES["kaymont-3000"], GASES["helium"], 10.0, Wish(ascent_rate=2.0))
+    flight = flown_at(GAS_FLIGHT, spec=spec, model_air=model_air)
+    ensemble = warm.ensemble(EnsembleRequest(flight, perturbations=100, seed=1), warm.cycles.current())
+    # Others rise so slowly that the winds end before their flights.
+    slow, grounded = (
+        sum(int(text.partition(" ")[0]) for text in ensemble.warnings if words in text)
+        for words in ("could not be completed", "of 200 perturbed balloons cannot lift what they carry")
+    )
+    assert grounded >= 2
+    assert len(ensemble.landings) == 2 * 101 - slow - grounded
+    assert np.abs(ensemble.landings[:, 1] - flight.place.longitude).min() > 0.1
+
+
+def test_what_is_heavier_falls_faster_under_its_chute(warm: Orchestrator) -> None:
+    """By the root of its mass; a descent rate that is given stays as it is."""
+    cycle, widths = warm.cycles.current(), dict.fromkeys(table({}, balloon=True), 0.0) | {"mass": 0.2}
+    given, chute = (
+        warm.ensemble(EnsembleRequest(flown_at(GAS_FLIGHT, model_air=False, under_chute=under), 10, 7, widths), cycle)
+        for under in (False, True)
+    )
+    rows = perturbed_balloons(np.array(GAS_BALLOON.row()), 7, 10, table(widths, balloon=True))
+    mass = rows[1:, climb.DEAD_MASS] / rows[0, climb.DEAD_MASS]
+    assert np.ptp(mass) > 0.2
+    lands = [found.landings[found.landings[:, 3] == 0][:, 1] for found in (given, chute)]
+    assert lands[0][0] == lands[1][0]
+    top = performance(GAS_BALLOON).top
+    fall = float(np.interp(top, z := np.arange(0.0, 45_001.0, 25.0), fall_altitude(z))) / 5.0
+    per_second = np.degrees(10.0 / 6.38e6 / math.cos(math.radians(REQUEST.place.latitude)))
+    sooner = fall * (1.0 - 1.0 / np.sqrt(mass))
+    assert (lands[0] - lands[1])[1:] == pytest.approx(sooner * per_second, rel=0.02)
+
+
+def test_member_whose_heights_are_those_of_no_air_is_told(tmp_path: Path) -> None:
+    orchestrator = in_air(tmp_path, 1.03, 2.0)
+    cycle = orchestrator.cycles.current()
+    ensemble = orchestrator.ensemble(EnsembleRequest(GAS_FLIGHT, perturbations=4, seed=7), cycle)
+    assert ensemble.failed.keys() == {1}
+    reason = (
+        r"heights of .*01\.npz over the launch are those of no air: a column needs the air of the Earth, not .* hPa and"
+    )
+    assert re.match(reason, ensemble.failed[1])
+    with pytest.raises(WindFileError, match=reason):
+        orchestrator.predict(GAS_FLIGHT, 1, cycle)
 
 
 def test_winds_without_heights_have_no_air(orchestrator: Orchestrator, cycle: Cycle) -> None:

@@ -146,6 +146,14 @@ class TestSizing:
         assert film["envelope"]["volume"] == 300.0
         assert film["float_altitude"] > 15_000
 
+    def test_pressure_of_a_super_pressure_balloon(self, client: FlaskClient) -> None:
+        asked = body(envelope="nasa-spb-19mcf", payload_mass=2268.0, ascent_rate=None, free_lift=4700.0)
+        found = sized(client, asked)
+        assert found["envelope"]["pressure_limit"] == 180.0
+        assert 0.0 < found["overpressure"] < 180.0
+        assert "stands 50 Pa" in refused(client, {**asked, "pressure_limit": 50.0})
+        assert sized(client, body())["envelope"]["pressure_limit"] is None
+
     def test_a_listed_envelope_may_be_changed(self, client: FlaskClient) -> None:
         found = sized(client, body(envelope_mass=1.25, drag_coefficient=0.4, burst_diameter=8.0))["envelope"]
         assert (found["mass"], found["drag_coefficient"], found["diameter"]) == (1.25, 0.4, 8.0)
@@ -157,6 +165,18 @@ class TestSizing:
         assert found["descent_rate"] == pytest.approx(math.sqrt(2 * 1.05 * 9.80665 / (1.225 * 0.75 * area)), rel=1e-4)
         assert found["cylinders"] == {"name": "1.2", "contents": 1.2, "count": math.ceil(found["volume"] / 1.2)}
         assert sized(client, body())["descent_rate"] is None
+        answer = client.post(PATH, json=body(chute_diameter=0.1)).json
+        assert answer is not None
+        assert answer["details"] == {"parameters": {"chute_diameter": answer["error"]}}
+
+    def test_a_cylinder_holds_more_of_methane(self, client: FlaskClient) -> None:
+        found = sized(client, body(lift_gas_type="methane", ascent_rate=None, volume=10.0))
+        assert found["cylinders"] == {"name": "50l", "contents": pytest.approx(9.1 * 1.3), "count": 1}
+        assert sized(client, body(ascent_rate=None, volume=10.0))["cylinders"]["count"] == 2
+
+    def test_burst_is_higher_for_gps(self, client: FlaskClient) -> None:
+        found = sized(client, body(ascent_rate=None, burst_altitude=30_000.0))
+        assert found["geometric_altitude"] == pytest.approx(30_142.0, abs=1.0)
 
     def test_launch_on_a_mountain(self, client: FlaskClient) -> None:
         sea, mountain = sized(client, body()), sized(client, body(launch_altitude=4000))
@@ -200,6 +220,7 @@ NUMBERS = {
     "envelope_volume": (0.001, 2_000_000.0),
     "burst_diameter": (0.01, 100.0),
     "drag_coefficient": (0.01, 2.0),
+    "pressure_limit": (1.0, 100_000.0),
     "payload_mass": (0.0, 20_000.0),
     "volume": (0.001, 2_000_000.0),
     "free_lift": (0.001, 1e6),
@@ -282,6 +303,15 @@ class TestRefusals:
             (body(envelope=None, material="polyethylene", burst_diameter=3.0), "burst_diameter is given, but the size"),
             (body(envelope=None, material="latex", burst_diameter=3.0), "needs both envelope_mass and burst_diameter"),
             (body(envelope=None, material="latex", drag_coefficient=0.3), "drag_coefficient needs an envelope"),
+            (body(pressure_limit=100.0), "pressure_limit is given, but the envelope is latex"),
+            (body(envelope=None, material="super-pressure", pressure_limit=1.0), "pressure_limit needs an envelope"),
+            (body(envelope=None, material="super-pressure", envelope_mass=1.0, envelope_volume=10.0),
+             "pressure_limit is missing; a super-pressure envelope of its own needs it"),
+            (body(envelope=None, material="super-pressure", envelope_mass=1.0, envelope_volume=10.0,
+                  pressure_limit=5000.0), "own stands 5000 Pa; take less gas"),
+            (body(envelope="nasa-spb-19mcf", payload_mass=2268.0, ascent_rate=15.0), "stands 180 Pa; take less gas"),
+            (body(payload_mass=0, chute_diameter=1), "0 kg fall at 0 m/s, it must be 0.1 to 20 m/s"),
+            (body(chute_diameter=0.01), "chute_diameter is 0.01 m: 1.05 kg fall at 534 m/s, it must be 0.1 to 20 m/s"),
             (body(envelope="kaymont-1201"), "near are kaymont-1200"),
             (body(cylinder="51l"), "there is no cylinder '51l'; there are 0.6, 1.2"),
             (body(envelope="raven-40mcf", ascent_rate=None, burst_altitude=3e4), "raven-40mcf is zero-pressure and"),
@@ -292,6 +322,10 @@ class TestRefusals:
             (body(atmosphere={}), "atmosphere.heights is missing"),
             (body(atmosphere=column([0, 1], [1, 2], [200, 200, 200])), "of one length, 2 at least, not 2, 2 and 3"),
             (body(atmosphere=column([0, 1], [1, 2], [200, 200])), "a density that falls"),
+            (body(atmosphere=column([90_000, 1e5], [1000, 900], [288, 280])), "the air of the Earth, not 1000 hPa and"),
+            (body(atmosphere=column([0, 1e4], [1013, 1012], [288, 400])), "to 375.2 hPa at 10000 m, not 1012 hPa"),
+            (body(atmosphere=column([3000, 6000], [701, 472], [269, 249])), "launch_altitude is 0 m, the"),
+            (body(launch_altitude=9000, atmosphere=column([0, 6000], [1013, 472], [288, 249])), "and end above it"),
             (body(atmosphere=column([0, 1e9], [2, 1], [200, 200])), "atmosphere.heights.1 is 1000000000.0, it must be"),
             (body(atmosphere=column([0, 1], [2, 0], [200, 200])), "atmosphere.pressures.1 is 0, it must be at least"),
             (body(atmosphere=column([0, 1], [2, 1], [20, 200])), "atmosphere.temperatures.0 is 20, it must be"),
@@ -453,7 +487,8 @@ class TestFlights:
             ({"volume": 3}, "needs one of volume, free_lift, asc, equil, not volume and asc"),
             ({"desc": None}, "needs one of desc, chute_diameter, not none of them"),
             ({"chute_diameter": 1}, "needs one of desc, chute_diameter, not both"),
-            ({"desc": None, "chute_diameter": 0.01}, "it must be 0.1 to 20 m/s"),
+            ({"desc": None, "chute_diameter": 0.01}, "1.05 kg fall at 534 m/s, it must be 0.1 to 20 m/s"),
+            ({"desc": None, "chute_diameter": 1, "payload_mass": 0}, "0 kg fall at 0 m/s, it must be 0.1 to 20 m/s"),
             ({"eqtime": 1}, "eqtime is 1 h, but kaymont-1200 bursts at once; take eqtime=0"),
             ({"envelope": "kaymont-1201"}, "there is no envelope 'kaymont-1201'; near are kaymont-1200"),
             ({"envelope": "../x"}, "envelope is ../x, it must match"),
@@ -461,6 +496,7 @@ class TestFlights:
             ({"asc": None, "volume": 0.5}, "net lift -16.89 N"),
             ({"asc": None, "equil": 20}, "burst_altitude is 20 m, it must be above the launch at 24 m"),
             ({"asc": 0.2, "envelope": "jaxa-b80", "payload_mass": 1}, "the balloon floats at 5"),
+            ({"asc": 15, "envelope": "nasa-spb-19mcf", "payload_mass": 2268}, "nasa-spb-19mcf stands 180 Pa"),
             ({"alt": 40000}, "the gas takes"),
             ({"profile": "zpb", "equil": 30000, "eqtime": 0}, "envelope is for profile=physical, profile is zpb"),
             ({"profile": "standard", "equil": 30000, "eqtime": 0, "envelope": None, "payload_mass": None,

@@ -25,7 +25,7 @@ from habsim.envelopes import (
     film_mass,
     sphere_volume,
 )
-from habsim.errors import BadRequestError
+from habsim.errors import BadRequestError, GroundedError
 from habsim.profiles import PROFILES
 from habsim.sizing import Performance, Site, Wish, filled, performance
 from tests.worlds import LEVELS_31, START, launches, sample, uniform
@@ -129,19 +129,37 @@ def test_pegasus_two() -> None:
     ("name", "payload", "published"),
     [
         ("jaxa-b80", 3.0, 53_700.0),  # StratoCat, flight BS13-08
-        ("raven-40mcf", 2722.0, 38_710.0),  # "6000 lbs to 127,000 ft": StratoCat, flight 568NT
+        ("raven-40mcf", 2722.0, 38_710.0),  # what it is made for, "6000 lbs to 127,000 ft": StratoCat, flight 568NT
         ("nasa-spb-19mcf", 2268.0, 33_500.0),  # NASA, super pressure balloon by the numbers
     ],
 )
-def test_published_float_altitudes(name: str, payload: float, published: float) -> None:
-    """To 4 %: masses of envelopes are estimated from their film."""
+def test_calibration_of_float_altitudes(name: str, payload: float, published: float) -> None:
+    """To 4 %. Checks nothing but the arithmetic: `FITTINGS` and the mass of nasa-spb-19mcf were chosen with these."""
     envelope = ENVELOPES[name]
     does = performance(filled(envelope, HELIUM, payload, Wish(free_lift=0.1 * GRAVITY * (envelope.mass + payload))))
     assert not does.bursts
     assert geometric(does.top) == pytest.approx(published, rel=0.04)
 
 
-def test_large_balloons_rise_at_a_thousand_feet_a_minute() -> None:
+# Volume in million cubic feet, film in mil, pounds under it, feet; flights that nothing here was chosen with.
+FLOWN = [
+    pytest.param(4.001, 0.8, 1608.0, 108_000.0, id="1590PT"),  # StratoCat, 2004-08-11, "overall weight"
+    pytest.param(36.73, 0.8, 6000.0, 122_000.0, id="571NT"),  # StratoCat, 2007-06-05
+    pytest.param(60.0, 0.8, 1500.0, 161_000.0, id="Lynn Lake"),  # Flight International, NASA's of August 25
+]
+
+
+@pytest.mark.parametrize(("size", "film", "pounds", "feet"), FLOWN)
+def test_flights_of_zero_pressure_balloons(size: float, film: float, pounds: float, feet: float) -> None:
+    """To 7 %: envelopes of one film differ by their caps and tapes, which the estimate of the mass does not know."""
+    volume, payload = size * 1e6 * 0.3048**3, pounds * 0.45359237
+    mass = film_mass(volume, film * 25.4e-6)
+    envelope = Envelope("flown", "zero-pressure", "", mass, volume, POLYETHYLENE_DRAG, "a test")
+    does = performance(filled(envelope, HELIUM, payload, Wish(free_lift=0.1 * GRAVITY * (mass + payload))))
+    assert geometric(does.top) == pytest.approx(feet * 0.3048, rel=0.07)
+
+
+def test_calibration_of_large_balloons_rises_at_a_thousand_feet_a_minute() -> None:
     """With the 10 % of free lift that is usual for them, to 5 %: Tech Briefs, "Super Pressure Balloon", 2015."""
     for name, payload in (("raven-40mcf", 2722.0), ("nasa-spb-19mcf", 2268.0)):
         envelope = ENVELOPES[name]
@@ -219,14 +237,77 @@ def test_superpressure_is_that_of_an_ideal_gas() -> None:
     assert does.vented == 0.0
 
 
+def test_pressure_of_the_air_is_that_of_the_standard() -> None:
+    for altitude in (-500.0, 0.0, 10_000.0, 33_500.0, 60_000.0):
+        expected = 100.0 * float(atmosphere.pressure(altitude))
+        assert balloons.pressure(balloons.standard_column(), altitude) == pytest.approx(expected, rel=1e-5)
+
+
+def test_overpressure_is_what_an_ideal_gas_has_above_the_air() -> None:
+    does = performance(SUPER_PRESSURE)
+    moles, temperature = SUPER_PRESSURE.gas_mass / HELIUM.molar_mass, float(atmosphere.temperature(does.top))
+    inside = moles * GAS_CONSTANT * temperature / SUPER_PRESSURE.envelope.volume
+    assert does.overpressure == pytest.approx(inside - 100.0 * float(atmosphere.pressure(does.top)), rel=0.005)
+    assert performance(ZERO_PRESSURE).overpressure == 0.0
+
+
+def test_more_pressure_than_the_envelope_stands_is_refused_with_both() -> None:
+    """NASA's of 2017 met 0.0261 psi, 180 Pa; a free lift of three times the weight gives ten times that."""
+    envelope = SUPER_PRESSURE.envelope
+    with pytest.raises(
+        BadRequestError, match=r"the gas presses 1783 Pa more than the air, nasa-spb-19mcf stands 180 Pa"
+    ):
+        performance(filled(envelope, HELIUM, 2268.0, Wish(free_lift=3.0 * GRAVITY * (envelope.mass + 2268.0))))
+    strong = replace(envelope, pressure_limit=1784.0)
+    assert (
+        performance(filled(strong, HELIUM, 2268.0, Wish(free_lift=3.0 * GRAVITY * (envelope.mass + 2268.0)))).top > 3e4
+    )
+
+
 def test_weight_under_a_parachute_is_its_drag() -> None:
     rate = balloons.parachute_rate(2.0, 1.5, 0.75)
     assert 0.5 * float(atmosphere.density(0.0)) * rate**2 * 0.75 * 1.5 == pytest.approx(2.0 * GRAVITY, rel=1e-12)
 
 
-@pytest.mark.parametrize(("volume", "count"), [(0.1, 1), (9.1, 1), (9.11, 2), (18.2, 2), (91.0, 10)])
-def test_cylinders_are_whole(volume: float, count: int) -> None:
-    assert balloons.cylinders(volume, CYLINDERS["50l"]) == count
+@pytest.mark.parametrize(
+    ("gas", "volume", "count"),
+    [("helium", 0.1, 1), ("helium", 9.1, 1), ("helium", 9.11, 2), ("helium", 18.2, 2), ("helium", 91.0, 10),
+     ("hydrogen", 9.1, 2), ("hydrogen", 8.8, 1), ("methane", 11.8, 1), ("methane", 35.4, 3)],
+)  # fmt: skip
+def test_cylinders_are_whole(gas: str, volume: float, count: int) -> None:
+    assert balloons.cylinders(volume, GASES[gas], CYLINDERS["50l"]) == count
+
+
+# Constants A0, a, B0, b, c of Beattie and Bridgeman (1927), atm, l/mol and K.
+BEATTIE_BRIDGEMAN = {
+    "helium": (0.0216, 0.05984, 0.01400, 0.0, 0.0040e4),
+    "hydrogen": (0.1975, -0.00506, 0.02096, -0.04359, 0.0504e4),
+    "methane": (2.2769, 0.01855, 0.05587, -0.01587, 12.83e4),
+}
+
+
+def molar_volume(gas: str, bar: float) -> float:
+    """Litres of a mole at 15 C."""
+    a0, a, b0, b, c = BEATTIE_BRIDGEMAN[gas]
+    low, high, heat = 0.05, 10.0, 0.08206 * 288.15
+    for _ in range(60):
+        v = 0.5 * (low + high)
+        atm = heat * (1 - c / (v * 288.15**3)) * (v + b0 * (1 - b / v)) / v**2 - a0 * (1 - a / v) / v**2
+        low, high = (v, high) if atm > bar / 1.01325 else (low, v)
+    return low
+
+
+@pytest.mark.parametrize(("gas", "low", "high"), [("hydrogen", -0.015, 0.005), ("methane", -0.09, 0.0)])
+def test_cylinders_hold_what_the_compressibility_of_their_gas_says(gas: str, low: float, high: float) -> None:
+    """Rather less: who has a cylinder too few does not fly."""
+    for bar in (140.0, 200.0):
+        share = molar_volume("helium", bar) / molar_volume(gas, bar)
+        assert low <= GASES[gas].cylinder_share / share - 1.0 <= high
+
+
+@pytest.mark.parametrize(("altitude", "above"), [(0.0, 0.0), (30e3, 142.0), (35e3, 194.0), (40e3, 253.0)])
+def test_geometric_heights_are_those_of_the_standard(altitude: float, above: float) -> None:
+    assert balloons.geometric(altitude) - altitude == pytest.approx(above, abs=0.6)
 
 
 def test_fifty_litres_hold_what_the_scale_of_helium_says() -> None:
@@ -243,12 +324,36 @@ def test_every_entry_has_its_source_and_sane_numbers() -> None:
             assert len(entry.source) > 10
     for envelope in ENVELOPES.values():
         assert envelope.mass > 0.0
+        assert (envelope.pressure_limit is not None) == (envelope.kind == "super-pressure")
         assert 0.2 <= envelope.drag <= 1.0
     for maker in ("kaymont", "hwoyee", "pawan"):
         sizes = [envelope for name, envelope in ENVELOPES.items() if name.startswith(maker)]
         assert len(sizes) >= 8
         assert [e.mass for e in sizes] == sorted(e.mass for e in sizes)
         assert [e.diameter for e in sizes] == sorted(e.diameter for e in sizes)
+
+
+def test_sources_say_what_the_burst_calculator_says_of_its_numbers() -> None:
+    """Comments of js/calc.js of the CUSF burst calculator, 2024."""
+    for envelope in ENVELOPES.values():
+        if envelope.maker in {"Hwoyee", "Pawan"}:
+            assert "guesswork" in envelope.source
+    assert "of 2024-11" not in ENVELOPES["hwoyee-100"].source
+    assert not {"hwoyee-2000", "hwoyee-3000"} & ENVELOPES.keys()  # "fudged a little"
+    gone = {name for name, envelope in ENVELOPES.items() if envelope.discontinued}
+    assert gone == {"kaymont-450", "kaymont-500", "kaymont-700"}  # "Discontinued?"
+    assert all("Discontinued?" in ENVELOPES[name].source for name in gone)
+    fits = {name for name, envelope in ENVELOPES.items() if "ascent rate to 5 %" in envelope.source}
+    assert fits == {f"kaymont-{row[0]}" for row in TOTEX}
+
+
+def test_nobody_is_advised_to_take_what_is_discontinued() -> None:
+    wish = Wish(volume=1.6)
+    gone = performance(filled(ENVELOPES["kaymont-700"], HELIUM, 0.25, wish))
+    found = performance(sizing.highest("latex", HELIUM, 0.25, wish))
+    assert not found.spec.envelope.discontinued
+    assert min(gone.ascent_rate, found.ascent_rate) > 4.8
+    assert gone.top > found.top  # which is all that spoke for it
 
 
 # --- Over the whole range of what may be asked
@@ -465,10 +570,20 @@ def test_heights_of_no_air_are_refused(heights: list[float]) -> None:
     [
         ([0.0], [1000.0], [288.0], "2 at least, not 1, 1 and 1"),
         ([0.0, 1.0], [1000.0], [288.0, 287.0], "not 2, 1 and 2"),
-        ([0.0, 0.0], [1000.0, 900.0], [288.0, 287.0], "ascending heights"),
-        ([0.0, 1000.0], [900.0, 1000.0], [288.0, 287.0], "a density that falls"),
-        ([0.0, 1000.0], [1000.0, -1.0], [288.0, 287.0], "above 0"),
-        ([0.0, math.nan], [1000.0, 900.0], [288.0, 287.0], "finite"),
+        ([0.0, 0.0], [1000.0, 900.0], [288.0, 287.0], "ascending heights, not 0 m after 0 m"),
+        ([0.0, 1000.0, 990.0], [1000.0, 900.0, 800.0], [288.0, 287.0, 280.0], "not 990 m after 1000 m"),
+        (
+            [0.0, 1000.0],
+            [900.0, 1000.0],
+            [288.0, 287.0],
+            "a density that falls .* not 1.08865 kg/m3 at 0 m and 1.21383",
+        ),
+        ([0.0, 1000.0], [1000.0, -1.0], [288.0, 287.0], "above 0, not 1000 m, -1 hPa and 287 K at level 2 of 2"),
+        ([0.0, math.nan], [1000.0, 900.0], [288.0, 287.0], "finite heights.*nan m.* at level 2 of 2"),
+        ([9e4, 1e5], [1000.0, 900.0], [288.0, 280.0], "the air of the Earth, not 1000 hPa and 288 K at 90000 m"),
+        ([0.0, 1e4], [1013.0, 1012.0], [288.0, 400.0], "from 1013 hPa at 0 m to 375.2 hPa at 10000 m, not 1012 hPa"),
+        ([0.0, 5000.0, 1e4], [1013.0, 540.0, 170.0], [288.0, 255.0, 223.0], "from 540 hPa at 5000 m to 264.2 hPa"),
+        ([0.0, 5000.0], [1013.0, 1.0], [288.0, 255.0], "the air of the Earth, not 1 hPa and 255 K at 5000 m"),
     ],
 )
 def test_a_column_that_is_none_is_refused(
@@ -476,6 +591,18 @@ def test_a_column_that_is_none_is_refused(
 ) -> None:
     with pytest.raises(BadRequestError, match=text):
         balloons.model_column(heights, pressures, temperatures)
+
+
+@pytest.mark.parametrize("warmer", [-25.0, 0.0, 25.0])
+@pytest.mark.parametrize("step", [10.0, 300.0, 3000.0])
+def test_air_of_any_season_in_rounded_numbers_is_taken(warmer: float, step: float) -> None:
+    """As soundings are written down: whole hPa, tenths of a kelvin, near the ground 3 % lighter for their water."""
+    heights = np.arange(0.0, 9500.0 if step < 100.0 else 30_000.0, step)
+    temperature = atmosphere.temperature(heights) + warmer
+    moist = temperature * (1.0 + 0.03 * np.exp(-heights / 2000.0))
+    fall = np.concatenate([[0.0], np.cumsum(np.diff(heights) / (0.5 * (moist[1:] + moist[:-1])))])
+    pressure = 1013.25 * np.exp(-GRAVITY / 287.053 * fall)
+    balloons.model_column(heights, pressure.round(0 if step > 100.0 else 1), temperature.round(1))
 
 
 # --- Flights
@@ -528,13 +655,23 @@ def test_a_zero_pressure_balloon_floats_and_comes_down() -> None:
     assert descent[-1, 3] == 20.0
 
 
-def test_what_cannot_lift_lands_where_it_is_launched() -> None:
-    rows = np.array([LATEX.row(), replace(LATEX, payload_mass=50.0).row()])
-    batch = balloons.launches_of(launches(lat=[0.0, 0.0], lon=[10.0, 10.0], alt=[50.0, 50.0], coast=7200.0), rows)
+def test_what_does_not_leave_the_ground_has_not_flown() -> None:
+    """Too heavy; and full, or burst, before it is as high as its launch."""
+    small, full = replace(KAYMONT, volume=3.0), replace(SUPER_PRESSURE.envelope, volume=4500.0)
+    rows = [
+        LATEX,
+        replace(LATEX, payload_mass=50.0),
+        replace(LATEX, envelope=small),
+        replace(SUPER_PRESSURE, envelope=full),
+    ]
+    batch = balloons.launches_of(
+        launches(lat=[0.0] * 4, lon=10.0, alt=50.0, coast=7200.0), np.array([r.row() for r in rows])
+    )
     flights = Simulator(sample(uniform(20.0, 0.0)), ElevationFile.flat(50)).fly(batch, PHYSICAL)
-    assert not flights.failures
+    assert flights.failures.keys() == {1, 2, 3}
+    assert all(isinstance(error, GroundedError) for error in flights.failures.values())
+    assert "cannot lift what it carries" in flights.failures[1].message
     assert flights.landing[0, 2] > 11.0
-    assert flights.landing[1] == pytest.approx([START, 0.0, 10.0, 50.0])
 
 
 def test_flights_may_share_a_climb() -> None:
@@ -583,11 +720,33 @@ def test_fill_and_mass_are_normal(column: int, deviation: float) -> None:
     assert np.mean(np.abs(found - 1.0) < deviation) == pytest.approx(0.6827, abs=0.015)
 
 
-def test_burst_diameter_is_as_sobester_et_al_found_it() -> None:
-    """Weibull, its mean 1.08116 of the maker's diameter (AIAA 2013-1295), 82 % above it."""
+# Burst diameter of the maker, scale and shape of Weibull's law, of TA 100, 1000 and 3000 in ASTRA's available_balloons
+# (Sobester et al.); their mean is 1.08116 of the maker's diameter.
+ASTRA = [(1.96, 2.1975, 14.3577), (7.86, 8.8125, 14.3577), (13.0, 14.5754, 14.3577)]
+
+
+@pytest.mark.parametrize(("maker", "scale", "shape"), ASTRA)
+def test_burst_diameter_scatters_as_that_of_totex_about_the_one_told(maker: float, scale: float, shape: float) -> None:
     found = np.cbrt(ratios(climb.VOLUME))
-    assert found.mean() == pytest.approx(1.08116, abs=0.003)
-    assert np.mean(found > 1.0) == pytest.approx(math.exp(-(1.1212**-14.3577)), abs=0.01)
+    assert scale * math.gamma(1.0 + 1.0 / shape) / maker == pytest.approx(1.08116, abs=1e-3)
+    theirs = scale * np.random.default_rng(1).weibull(shape, MANY)
+    for share in (0.05, 0.25, 0.75, 0.95):
+        expected = np.quantile(theirs, share) / np.median(theirs)
+        assert np.quantile(found, share) == pytest.approx(expected, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("name", "payload"), [("kaymont-1200", 1.05), ("hwoyee-1000", 1.0), ("pawan-600", 0.5), ("kaymont-200", 0.1)]
+)
+def test_half_of_an_ensemble_bursts_above_what_is_told(name: str, payload: float) -> None:
+    """What sizing tells is what the first of them flies, and the median of the others."""
+    spec = filled(ENVELOPES[name], HELIUM, payload, Wish(ascent_rate=5.0))
+    rows = montecarlo.perturbed_balloons(np.array(spec.row()), 3, 4000, montecarlo.table({}, balloon=True))
+    tops = balloons.ascents(rows, 0.0).results[:, climb.TOP]
+    told = performance(spec).top
+    assert tops[0] == pytest.approx(told, abs=1e-6)
+    assert np.mean(tops[1:] > told) == pytest.approx(0.5, abs=0.03)
+    assert np.median(tops[1:]) == pytest.approx(told, abs=100.0)
 
 
 def test_only_latex_bursts_at_another_size() -> None:
