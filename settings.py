@@ -144,7 +144,11 @@ class Settings(BaseSettings):
         description="seconds after which the job of a worker that is not heard of goes to another",
     )
     job_attempts: int = Field(
-        5, ge=1, le=100, validation_alias="HABSIM_JOB_ATTEMPTS", description="times a job is tried before it fails"
+        5,
+        ge=1,
+        le=100,
+        validation_alias="HABSIM_JOB_ATTEMPTS",
+        description="times that a job may end its worker, and come no further, before it fails",
     )
     max_queued_jobs: int = Field(
         1000, ge=1, le=1_000_000, validation_alias="HABSIM_MAX_QUEUED", description="jobs of one user that may wait"

@@ -14,7 +14,6 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 from pydantic import ValidationError
@@ -24,7 +23,7 @@ from habsim.errors import DatabaseError, HabsimError
 from housekeeping import Housekeeper
 from missions.cluster import open_cores, orchestrator_for
 from missions.database import Database
-from missions.jobs import Queue
+from missions.jobs import Claim, Queue
 from missions.jobtypes import JOB_TYPES, JobType
 from missions.results import Results
 from missions.running import Runner, Running
@@ -58,7 +57,7 @@ class Worker:
         self._next_recovery = 0.0
         # Protects the jobs under way.
         self._lock = threading.Lock()
-        self._running: dict[tuple[uuid.UUID, int], Running] = {}
+        self._running: dict[Claim, Running] = {}
 
     def stop(self) -> None:
         """End soon: from a signal."""
@@ -97,6 +96,7 @@ class Worker:
         if time.monotonic() >= self._next_recovery:
             self._next_recovery = time.monotonic() + RECOVER_SECONDS
             self._queue.recover()
+            self._queue.give_back(self._under_way())
         while (free := self._free_lanes()) and (waiting := self._queue.waiting(free)):
             for lane in waiting:
                 job = self._queue.claim(lane)
@@ -108,9 +108,12 @@ class Worker:
                 self._threads.submit(self._run, running)
 
     def _free_lanes(self) -> list[str]:
-        with self._lock:
-            lanes = [running.job.lane for running in self._running.values()]
+        lanes = [running.job.lane for running in self._under_way().values()]
         return [lane for lane, places in AT_ONCE.items() if lanes.count(lane) < places]
+
+    def _under_way(self) -> dict[Claim, Running]:
+        with self._lock:
+            return dict(self._running)
 
     def _run(self, running: Running) -> None:
         job = running.job
@@ -118,7 +121,7 @@ class Worker:
         try:
             self._runner.run(running)
         except (DatabaseError, OSError) as error:
-            # Its lease runs out, and it is computed again.
+            # It is given back when the database answers again.
             log.warning("what job %s came to cannot be recorded: %s", job.id, error)
         finally:
             with self._lock:
@@ -129,10 +132,9 @@ class Worker:
     def _beat(self) -> None:
         """Renew the leases, and tell the jobs that are no longer ours."""
         while True:
-            with self._lock:
-                mine = dict(self._running)
+            mine = self._under_way()
             try:
-                held = self._queue.heartbeat(self._started)
+                held = self._queue.heartbeat(self._started, mine)
             except (DatabaseError, OSError) as error:
                 log.warning("the leases cannot be renewed: %s", error)
             else:

@@ -144,7 +144,20 @@ def test_what_passes_is_tried_again_without_the_chunks_that_are_kept(
     run_next(missions, queue, runner)
     assert sorted(noted(notes)) == [0, 1, 2]
     row = missions.simulations.get(ann, simulation_id)
-    assert (row.status, row.error, row.attempts) == ("completed", None, 2)
+    assert (row.status, row.error, row.attempts) == ("completed", None, 1)
+
+
+def test_a_store_that_is_down_for_long_fails_nothing(
+    missions: Missions, settings: Settings, ann: Viewer, queue: Queue, runner: Runner, tmp_path: Path
+) -> None:
+    until = tmp_path / "up"
+    simulation_id = submit(missions, ann, wrong="passing", until=str(until))
+    for _ in range(2 * settings.job_attempts):
+        run_next(missions, queue, runner)
+        assert missions.simulations.get(ann, simulation_id).status == "pending"
+    until.touch()
+    run_next(missions, queue, runner)
+    assert missions.simulations.get(ann, simulation_id).status == "completed"
 
 
 def test_a_launch_outside_the_cycle_fails_with_the_reason(
@@ -248,12 +261,19 @@ class TestForwardAndEnsemble:
 
 class TestFullDisk:
     def test_a_large_result_waits_until_there_is_room(
-        self, missions: Missions, ann: Viewer, queue: Queue, runner: Runner, monkeypatch: pytest.MonkeyPatch
+        self,
+        missions: Missions,
+        settings: Settings,
+        ann: Viewer,
+        queue: Queue,
+        runner: Runner,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         simulation_id = submit(missions, ann, chunks=3, padding=400_000)
         with monkeypatch.context() as patch:
             patch.setattr("sharedfiles.write_atomically", full_disk)
-            run_next(missions, queue, runner)
+            for _ in range(2 * settings.job_attempts):
+                run_next(missions, queue, runner)
         row = missions.simulations.get(ann, simulation_id)
         assert row.status == "pending"
         assert row.error is not None
