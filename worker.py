@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pydantic import ValidationError
 
 import cutfiles
-from habsim.errors import DatabaseError, HabsimError
+from habsim.errors import DatabaseError, HabsimError, UnavailableError
 from housekeeping import Housekeeper
 from missions.cluster import open_cores, orchestrator_for
 from missions.database import Database
@@ -49,7 +49,8 @@ class Worker:
         orchestrator = orchestrator_for(settings)
         self.cycles = orchestrator.cycles
         results = Results(settings, shared_database=database.is_shared)
-        self._runner = Runner(self._queue, results, types, orchestrator, open_cores(settings, orchestrator))
+        self._cores = open_cores(settings, orchestrator)
+        self._runner = Runner(self._queue, results, types, orchestrator, self._cores)
         self._threads = ThreadPoolExecutor(sum(AT_ONCE.values()), thread_name_prefix="jobs")
         self._started = time.time()
         self._stopping = threading.Event()
@@ -77,7 +78,7 @@ class Worker:
                 pause = POLL_SECONDS
                 try:
                     self._start_jobs()
-                except (DatabaseError, OSError) as error:
+                except (DatabaseError, UnavailableError, OSError) as error:
                     log.warning("no jobs can be claimed: %s", error)
                     pause = _AFTER_FAILURE_SECONDS
                 self._wake.wait(pause)
@@ -98,6 +99,7 @@ class Worker:
             self._queue.recover()
             self._queue.give_back(self._under_way())
         while (free := self._free_lanes()) and (waiting := self._queue.waiting(free)):
+            self._cores.at_once()  # what cannot be computed now is not claimed
             for lane in waiting:
                 job = self._queue.claim(lane)
                 if job is None:

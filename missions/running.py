@@ -35,10 +35,11 @@ _LOOK_SECONDS = 0.5  # how often a job that waits for its chunks looks whether i
 
 
 class Cores(Protocol):
-    """Where chunks run. `at_once`: how many of one job are given to it at a time."""
+    """Where chunks run. Both raise UnavailableError while there is nowhere to."""
 
-    @property
-    def at_once(self) -> int: ...
+    def at_once(self) -> int:
+        """How many chunks of one job are given to it at a time."""
+        ...
 
     def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
         """Compute a chunk; its result and the seconds that it took."""
@@ -145,8 +146,9 @@ class Runner:
         under_way: dict[Future[tuple[bytes, float]], int] = {}
         try:
             while True:
+                at_once = self._cores.at_once()
                 # What runs when the worker is to end is waited for, and kept.
-                while pending and len(under_way) < self._cores.at_once and not running.stopping.is_set():
+                while pending and len(under_way) < at_once and not running.stopping.is_set():
                     number, spec = pending.popleft()
                     under_way[self._cores.submit(kind, spec)] = number
                 if not under_way:
