@@ -25,6 +25,7 @@ from missions.cluster import open_cores, orchestrator_for
 from missions.database import Database
 from missions.jobs import Claim, Queue
 from missions.jobtypes import JOB_TYPES, JobType
+from missions.leftovers import sweep
 from missions.results import Results
 from missions.running import Runner, Running
 from opening import look_for_cycle
@@ -35,6 +36,7 @@ log = logging.getLogger("worker")
 AT_ONCE = {"forward": 2, "reverse": 1}
 POLL_SECONDS = 0.15
 RECOVER_SECONDS = 2.0
+SWEEP_SECONDS = 3600.0
 _AFTER_FAILURE_SECONDS = 2.0
 
 
@@ -43,14 +45,14 @@ class Worker:
 
     def __init__(self, settings: Settings, types: dict[str, JobType]) -> None:
         self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
-        database = Database(settings)
+        self._database = Database(settings)
         self._settings = settings
-        self._queue = Queue(database, settings, self.name)
+        self._queue = Queue(self._database, settings, self.name)
         orchestrator = orchestrator_for(settings)
         self.cycles = orchestrator.cycles
-        results = Results(settings, shared_database=database.is_shared)
+        self._results = Results(settings, shared_database=self._database.is_shared)
         self._cores = open_cores(settings, orchestrator)
-        self._runner = Runner(self._queue, results, types, orchestrator, self._cores)
+        self._runner = Runner(self._queue, self._results, types, orchestrator, self._cores)
         self._threads = ThreadPoolExecutor(sum(AT_ONCE.values()), thread_name_prefix="jobs")
         self._started = time.time()
         self._stopping = threading.Event()
@@ -69,6 +71,7 @@ class Worker:
         """Work until `stop`, or until the process `parent` that started this one is gone."""
         heart = threading.Thread(target=self._beat, name="heartbeat")
         heart.start()
+        threading.Thread(target=self._sweep, name="sweeping", daemon=True).start()
         log.info("worker %s waits for jobs", self.name)
         try:
             while not self._stopping.is_set():
@@ -147,6 +150,18 @@ class Worker:
                 return
             if self._stopping.is_set():
                 time.sleep(0.1)  # its last jobs still need their leases
+
+    def _sweep(self) -> None:
+        """Remove now and then what workers that were killed have left."""
+        while True:
+            try:
+                removed = sweep(self._database, self._results)
+                if removed:
+                    log.info("%d files of workers that were killed are removed", removed)
+            except (HabsimError, OSError) as error:
+                log.warning("files that workers left are not looked for: %s", error)
+            if self._stopping.wait(SWEEP_SECONDS):
+                return
 
 
 def main() -> int:

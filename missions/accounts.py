@@ -14,8 +14,9 @@ from sqlalchemy.orm import Session, joinedload
 from habsim.errors import ConflictError, ForbiddenError, NotFoundError, NotSignedInError
 from missions import lockout, passwords
 from missions.database import Database, insert_if_absent, now_seconds
+from missions.leftovers import deleted
 from missions.lockout import Lockout
-from missions.models import Organization, RevokedToken, User
+from missions.models import Organization, RevokedToken, Simulation, User
 from missions.tokens import TOKEN_SECONDS, Claims, Tokens
 
 log = logging.getLogger(__name__)
@@ -219,13 +220,18 @@ class Accounts:
             session.expire(user, ["organization"])
             return _loaded(session, user_id)
 
-    def delete(self, user_id: uuid.UUID) -> None:
-        """Remove an account and its simulations. Raises NotFoundError, ConflictError for the last administrator."""
+    def delete(self, user_id: uuid.UUID) -> set[uuid.UUID]:
+        """Remove an account and its simulations; those that may have files.
+
+        Raises NotFoundError, ConflictError for the last administrator.
+        """
         with self._database.writing() as session:
             user = _loaded(session, user_id, lock=True)
             if user.is_admin and user.is_active:
                 _refuse_last_admin(session, user)
+            gone = deleted(session, Simulation.user_id == user_id)
             session.execute(delete(User).where(User.id == user_id))
+            return gone
 
     def make_admin(self, new: NewAccount, *, promote: bool) -> tuple[User, bool]:
         """An administrator of that username, and whether the account is new.

@@ -129,7 +129,6 @@ class Runner:
         except JobLostError:
             self._results.remove([kept.reference] if kept.reference else [])
             raise
-        self._results.remove_earlier(job.id, job.fence)
 
     def _compute_chunks(self, running: Running, kind: JobType, specs: list[Any]) -> float:
         """Compute the chunks that are not kept yet, keep each; the seconds that all took."""
