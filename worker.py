@@ -180,8 +180,9 @@ def main() -> int:
         raise SystemExit("\n".join(f"{e['loc'][0]} is {e['input']!r}: {e['msg']}" for e in error.errors())) from None
     except HabsimError as error:
         raise SystemExit(error.message) from None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: worker.stop())
     cutfiles.install()
     look_for_cycle(worker.cycles)
     lock = settings.data_dir / "locks" / "housekeeping.lock"
