@@ -47,7 +47,7 @@ class Worker:
         self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
         self._database = Database(settings)
         self._settings = settings
-        self._queue = Queue(self._database, settings, self.name)
+        self._queue = Queue(self._database, settings, self.name, list(types))
         orchestrator = orchestrator_for(settings)
         self.cycles = orchestrator.cycles
         self._results = Results(settings, shared_database=self._database.is_shared)

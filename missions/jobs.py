@@ -15,13 +15,24 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from habsim.errors import JobLostError
 from missions.database import Database, insert_if_absent, now_seconds
-from missions.models import CANCELLED, COMPLETED, FAILED, LANES, PENDING, PROCESSING, Chunk, Simulation, WorkerProcess
+from missions.models import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    LANES,
+    PENDING,
+    PROCESSING,
+    Chunk,
+    Simulation,
+    User,
+    WorkerProcess,
+)
 from missions.results import Kept
 from settings import Settings
 
@@ -59,9 +70,13 @@ class Outcome:
 class Queue:
     """The jobs of a database, for one worker process; what only looks needs no worker's name."""
 
-    def __init__(self, database: Database, settings: Settings, worker: str = "") -> None:
+    def __init__(
+        self, database: Database, settings: Settings, worker: str = "", types: Collection[str] | None = None
+    ) -> None:
+        """`types`: which the worker can compute; None for all. Others wait for a worker of another version."""
         self._database = database
         self._worker = worker
+        self._types = types
         self._lease = settings.job_lease_seconds
         self._attempts = settings.job_attempts
 
@@ -72,13 +87,26 @@ class Queue:
         found = set()
         with self._database.reading() as session:
             for lane in lanes:
-                if session.execute(select(_next_in(lane, Simulation.id).exists())).scalar_one():
+                if session.execute(select(self._next_in(lane).exists())).scalar_one():
                     found.add(lane)
         return found
 
+    def _next_in(self, lane: str) -> Select[uuid.UUID]:
+        found = select(Simulation.id).where(
+            Simulation.status == PENDING,
+            Simulation.lane == lane,
+            Simulation.ready <= now_seconds(),
+            # Those of others wait until they are active again.
+            Simulation.user_id.in_(select(User.id).where(User.is_active)),
+        )
+        if self._types is not None:
+            found = found.where(Simulation.type.in_(self._types))
+        # A job that killed its worker, or was tried in vain, waits behind those that were not.
+        return found.order_by(Simulation.ready)
+
     def claim(self, lane: str) -> Job | None:
         """The job of a lane that has waited longest, which is this worker's from now on; None where there is none."""
-        candidate = _next_in(lane, Simulation.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+        candidate = self._next_in(lane).limit(1).with_for_update(skip_locked=True).scalar_subquery()
         claimed = (
             update(Simulation)
             .where(Simulation.id == candidate)
@@ -293,15 +321,6 @@ class Queue:
 
 
 _FREE: dict[str, Any] = {"worker": None, "lease_until": None}
-
-
-def _next_in(lane: str, column: Any) -> Any:
-    return (
-        select(column)
-        .where(Simulation.status == PENDING, Simulation.lane == lane, Simulation.ready <= now_seconds())
-        # A job that killed its worker, or was tried in vain, waits behind those that were not.
-        .order_by(Simulation.ready)
-    )
 
 
 def _among(claims: Collection[Claim]) -> ColumnElement[bool]:

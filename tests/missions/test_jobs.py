@@ -103,6 +103,28 @@ class QueueContract(Contract):
         assert one.waiting(["forward", "reverse"]) == {"reverse"}
         assert claimed(one, "reverse").id == simulation_id
 
+    def test_jobs_of_users_who_are_not_active_wait(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        bob = signed_in(missions, "bob")
+        (waits,) = submitted(missions, bob)
+        (goes,) = submitted(missions, ann)
+        missions.accounts.change(bob.id, {"is_active": False})
+        assert claimed(one).id == goes
+        assert one.waiting(["forward"]) == set()
+        assert one.claim("forward") is None
+        missions.accounts.change(bob.id, {"is_active": True})
+        assert claimed(one).id == waits
+
+    def test_a_worker_leaves_what_it_does_not_know(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        older = Queue(missions.database, settings, "older", ["ensemble"])
+        assert older.waiting(["forward"]) == set()
+        assert older.claim("forward") is None
+        newer = Queue(missions.database, settings, "newer", ["ensemble", "forward"])
+        assert newer.waiting(["forward"]) == {"forward"}
+        assert claimed(newer).id == simulation_id
+
     def test_a_result_is_recorded_once(self, missions: Missions, ann: Viewer, one: Queue) -> None:
         (simulation_id,) = submitted(missions, ann)
         job = claimed(one)
