@@ -110,17 +110,16 @@ class Runner:
 
     def _compute(self, running: Running) -> None:
         job = running.job
-        kind = self._types.get(job.type)
-        if kind is None:
-            raise UnavailableError(f"this worker cannot compute simulations of type {job.type}")
-        plan = job.plan or kind.plan(job.config, self._orchestrator)
+        kind = self._types[job.type]
+        plan = job.plan
+        if plan is None:
+            plan = kind.plan(job.config, self._orchestrator)
+            self._queue.save_plan(job, plan)
         specs = list(kind.chunks(plan))
         if len(specs) == 1:
             ((_, result, seconds),) = self._computed(running, kind, {0: specs[0]})
             combined = kind.combine(plan, [result])
         else:
-            if job.plan is None:
-                self._queue.save_plan(job, plan)
             seconds = self._compute_chunks(running, kind, specs)
             combined = kind.combine(plan, self._queue.chunk_results(job, len(specs)))
         kept = self._results.keep(job.id, job.fence, combined.content)

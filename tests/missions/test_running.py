@@ -234,6 +234,28 @@ def test_a_cycle_that_is_published_anew_makes_the_job_begin_anew(
 
 
 class TestForwardAndEnsemble:
+    def test_a_flight_that_is_tried_again_stays_on_its_cycle(
+        self,
+        missions: Missions,
+        ann: Viewer,
+        queue: Queue,
+        runner: Runner,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        simulation_id = submit(missions, ann, "forward")
+        with monkeypatch.context() as patch:
+            patch.setattr(Results, "keep", full_disk)
+            run_next(missions, queue, runner, "forward")
+        assert missions.simulations.get(ann, simulation_id).status == "pending"
+        cycles, later = runner._orchestrator.cycles, "2026111906"
+        field = sample(uniform(1.0, 2.0), start=START + 6 * 3600, degrees=10.0)
+        publish(cycles.bucket, later, {0: write_field(tmp_path / "later.npz", field)}, "test")
+        cycles.refresh()
+        assert cycles.current().name == later
+        run_next(missions, queue, runner, "forward")
+        assert result(missions, ann, simulation_id)["provenance"]["cycle"] == CYCLE
+
     def test_the_result_is_that_of_the_orchestrator(
         self, missions: Missions, ann: Viewer, queue: Queue, runner: Runner
     ) -> None:
