@@ -64,7 +64,11 @@ class Settings(BaseSettings):
         8, ge=4, le=256, validation_alias="HABSIM_WEB_THREADS", description="threads in each web process"
     )
     max_ensembles: int = Field(
-        3, ge=1, le=64, validation_alias="HABSIM_MAX_ENSEMBLES", description="ensembles that run at once on a machine"
+        3,
+        ge=1,
+        le=64,
+        validation_alias="HABSIM_MAX_ENSEMBLES",
+        description="ensembles of `/sim` that run at once on a machine; each worker flies two more",
     )
     ensemble_wait_seconds: float = Field(
         30.0,
