@@ -11,13 +11,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import select, text
+from sqlalchemy import Engine, select, text
 
 from habsim.errors import ConflictError, DatabaseError, NotSignedInError
 from missions import database as database_module
@@ -64,6 +66,24 @@ class DatabaseContract(Contract):
         with database.reading() as session:
             assert migrating.current(session.connection()) == NEWEST_MIGRATION
             assert session.scalars(select(Organization.name)).all() == ["Club"]
+
+    def test_connections_of_a_migration_that_failed_are_closed(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: list[Any] = []
+
+        def failing(engine: Engine) -> None:
+            with engine.connect() as connection:
+                left.append(connection.connection.driver_connection)
+            raise DatabaseError("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(migrating, "migrate", failing)
+            with pytest.raises(DatabaseError, match="the disk is full"):
+                database.prepare()
+        database.prepare()
+        with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError)):
+            left[0].execute("SELECT 1")
 
     def test_many_begin_at_once_and_one_migrates(self, settings: Settings) -> None:
         databases = [Database(settings) for _ in range(5)]
