@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 # What may be better another time. A disk that is full, and a network, raise OSError.
 _PASSING = (UnavailableError, BucketError, WindFileError, BusyError, DatabaseError, OSError)
+# Without any chunk that finishes, while all are to take some seconds: more than any queue before them should need.
+_LONGEST_STILL_SECONDS = 3600.0
 _LOOK_SECONDS = 0.5  # how often a job that waits for its chunks looks whether it should end
 
 
@@ -139,9 +141,13 @@ class Runner:
         return sum(kept.values())
 
     def _computed(self, running: Running, kind: JobType, specs: dict[int, Any]) -> Iterator[tuple[int, bytes, float]]:
-        """Each chunk's number, result and seconds, as they finish. Raises JobLostError, StoppedError."""
+        """Each chunk's number, result and seconds, as they finish.
+
+        Raises JobLostError, StoppedError, and UnavailableError where none finishes.
+        """
         pending = deque(specs.items())
         under_way: dict[Future[tuple[bytes, float]], int] = {}
+        finished = time.monotonic()
         try:
             while True:
                 at_once = self._cores.at_once()
@@ -154,6 +160,10 @@ class Runner:
                         raise StoppedError("the worker ends")
                     return
                 done, _ = wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED)
+                if done:
+                    finished = time.monotonic()
+                elif time.monotonic() - finished > _LONGEST_STILL_SECONDS:
+                    raise UnavailableError(f"no chunk has finished in {_LONGEST_STILL_SECONDS:g} s")
                 for future in done:
                     yield (under_way.pop(future), *future.result())
                 if running.lost.is_set():

@@ -160,6 +160,21 @@ def test_a_store_that_is_down_for_long_fails_nothing(
     assert missions.simulations.get(ann, simulation_id).status == "completed"
 
 
+def test_a_chunk_that_hangs_does_not_keep_its_lane(
+    missions: Missions, ann: Viewer, queue: Queue, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = tmp_path / "on"
+    simulation_id = submit(missions, ann, wrong="hanging", until=str(until), chunks=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("missions.running._LONGEST_STILL_SECONDS", 0.5)
+        run_next(missions, queue, runner)
+    row = missions.simulations.get(ann, simulation_id)
+    assert (row.status, row.error) == ("pending", "no chunk has finished in 0.5 s")
+    until.touch()
+    run_next(missions, queue, runner)
+    assert result(missions, ann, simulation_id)["sums"] == [0, 1, 2]
+
+
 def test_a_launch_outside_the_cycle_fails_with_the_reason(
     missions: Missions, ann: Viewer, queue: Queue, runner: Runner
 ) -> None:
