@@ -74,7 +74,11 @@ class Settings(BaseSettings):
         8, ge=4, le=256, validation_alias="HABSIM_WEB_THREADS", description="threads in each web process"
     )
     max_ensembles: int = Field(
-        3, ge=1, le=64, validation_alias="HABSIM_MAX_ENSEMBLES", description="ensembles that run at once on a machine"
+        3,
+        ge=1,
+        le=64,
+        validation_alias="HABSIM_MAX_ENSEMBLES",
+        description="ensembles of `/sim` that run at once on a machine; each worker flies two more",
     )
     ensemble_wait_seconds: float = Field(
         30.0,
@@ -159,7 +163,11 @@ class Settings(BaseSettings):
         description="seconds after which the job of a worker that is not heard of goes to another",
     )
     job_attempts: int = Field(
-        5, ge=1, le=100, validation_alias="HABSIM_JOB_ATTEMPTS", description="times a job is tried before it fails"
+        5,
+        ge=1,
+        le=100,
+        validation_alias="HABSIM_JOB_ATTEMPTS",
+        description="times that a job may end its worker, and come no further, before it fails",
     )
     max_queued_jobs: int = Field(
         1000, ge=1, le=1_000_000, validation_alias="HABSIM_MAX_QUEUED", description="jobs of one user that may wait"

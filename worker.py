@@ -14,16 +14,16 @@ import socket
 import sys
 import threading
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import cutfiles
-from habsim.errors import DatabaseError, HabsimError
+from habsim.errors import DatabaseError, HabsimError, UnavailableError
 from housekeeping import Housekeeper
 from missions.cluster import open_cores, orchestrator_for
 from missions.database import Database
-from missions.jobs import Queue
+from missions.jobs import Claim, Queue
 from missions.jobtypes import JOB_TYPES, JobType
+from missions.leftovers import sweep
 from missions.results import Results
 from missions.running import Runner, Running
 from opening import look_for_cycle
@@ -34,6 +34,7 @@ log = logging.getLogger("worker")
 AT_ONCE = {"forward": 2, "reverse": 1}
 POLL_SECONDS = 0.15
 RECOVER_SECONDS = 2.0
+SWEEP_SECONDS = 3600.0
 _AFTER_FAILURE_SECONDS = 2.0
 
 
@@ -42,13 +43,14 @@ class Worker:
 
     def __init__(self, settings: Settings, types: dict[str, JobType]) -> None:
         self.name = f"{socket.gethostname()[:60]}-{os.getpid()}-{secrets.token_hex(4)}"
-        database = Database(settings)
+        self._database = Database(settings)
         self._settings = settings
-        self._queue = Queue(database, settings, self.name)
+        self._queue = Queue(self._database, settings, self.name, list(types))
         orchestrator = orchestrator_for(settings)
         self.cycles = orchestrator.cycles
-        results = Results(settings, shared_database=database.is_shared)
-        self._runner = Runner(self._queue, results, types, orchestrator, open_cores(settings, orchestrator))
+        self._results = Results(settings, shared_database=self._database.is_shared)
+        self._cores = open_cores(settings, orchestrator)
+        self._runner = Runner(self._queue, self._results, types, orchestrator, self._cores)
         self._threads = ThreadPoolExecutor(sum(AT_ONCE.values()), thread_name_prefix="jobs")
         self._started = time.time()
         self._stopping = threading.Event()
@@ -56,7 +58,7 @@ class Worker:
         self._next_recovery = 0.0
         # Protects the jobs under way.
         self._lock = threading.Lock()
-        self._running: dict[tuple[uuid.UUID, int], Running] = {}
+        self._running: dict[Claim, Running] = {}
 
     def stop(self) -> None:
         """End soon: from a signal."""
@@ -67,6 +69,7 @@ class Worker:
         """Work until `stop`, or until the process `parent` that started this one is gone."""
         heart = threading.Thread(target=self._beat, name="heartbeat")
         heart.start()
+        threading.Thread(target=self._sweep, name="sweeping", daemon=True).start()
         log.info("worker %s waits for jobs", self.name)
         try:
             while not self._stopping.is_set():
@@ -76,7 +79,7 @@ class Worker:
                 pause = POLL_SECONDS
                 try:
                     self._start_jobs()
-                except (DatabaseError, OSError) as error:
+                except (DatabaseError, UnavailableError, OSError) as error:
                     log.warning("no jobs can be claimed: %s", error)
                     pause = _AFTER_FAILURE_SECONDS
                 self._wake.wait(pause)
@@ -95,7 +98,9 @@ class Worker:
         if time.monotonic() >= self._next_recovery:
             self._next_recovery = time.monotonic() + RECOVER_SECONDS
             self._queue.recover()
+            self._queue.give_back(self._under_way())
         while (free := self._free_lanes()) and (waiting := self._queue.waiting(free)):
+            self._cores.at_once()  # what cannot be computed now is not claimed
             for lane in waiting:
                 job = self._queue.claim(lane)
                 if job is None:
@@ -106,9 +111,12 @@ class Worker:
                 self._threads.submit(self._run, running)
 
     def _free_lanes(self) -> list[str]:
-        with self._lock:
-            lanes = [running.job.lane for running in self._running.values()]
+        lanes = [running.job.lane for running in self._under_way().values()]
         return [lane for lane, places in AT_ONCE.items() if lanes.count(lane) < places]
+
+    def _under_way(self) -> dict[Claim, Running]:
+        with self._lock:
+            return dict(self._running)
 
     def _run(self, running: Running) -> None:
         job = running.job
@@ -116,7 +124,7 @@ class Worker:
         try:
             self._runner.run(running)
         except (DatabaseError, OSError) as error:
-            # Its lease runs out, and it is computed again.
+            # It is given back when the database answers again.
             log.warning("what job %s came to cannot be recorded: %s", job.id, error)
         finally:
             with self._lock:
@@ -127,10 +135,9 @@ class Worker:
     def _beat(self) -> None:
         """Renew the leases, and tell the jobs that are no longer ours."""
         while True:
-            with self._lock:
-                mine = dict(self._running)
+            mine = self._under_way()
             try:
-                held = self._queue.heartbeat(self._started)
+                held = self._queue.heartbeat(self._started, mine)
             except (DatabaseError, OSError) as error:
                 log.warning("the leases cannot be renewed: %s", error)
             else:
@@ -141,6 +148,18 @@ class Worker:
                 return
             if self._stopping.is_set():
                 time.sleep(0.1)  # its last jobs still need their leases
+
+    def _sweep(self) -> None:
+        """Remove now and then what workers that were killed have left."""
+        while True:
+            try:
+                removed = sweep(self._database, self._results)
+                if removed:
+                    log.info("%d files of workers that were killed are removed", removed)
+            except (HabsimError, OSError) as error:
+                log.warning("files that workers left are not looked for: %s", error)
+            if self._stopping.wait(SWEEP_SECONDS):
+                return
 
 
 def main() -> int:
@@ -157,8 +176,9 @@ def main() -> int:
         worker = Worker(settings, JOB_TYPES)
     except HabsimError as error:
         raise SystemExit(error.message) from None
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: worker.stop())
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, lambda *_: worker.stop())
     cutfiles.install()
     look_for_cycle(worker.cycles)
     lock = settings.data_dir / "locks" / "housekeeping.lock"

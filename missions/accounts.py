@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, joinedload
 from habsim.errors import ConflictError, ForbiddenError, NotFoundError, NotSignedInError
 from missions import lockout, passwords
 from missions.database import Database, insert_if_absent, now_seconds
+from missions.leftovers import deleted
 from missions.lockout import Lockout
 from missions.models import Organization, RevokedToken, Simulation, User
 from missions.tokens import TOKEN_SECONDS, Claims, Tokens
@@ -227,11 +228,11 @@ class Accounts:
             session.expire(user, ["organization"])
             return _loaded(session, user_id)
 
-    def delete(self, user_id: uuid.UUID) -> None:
-        """Remove an account and its simulations. Raises NotFoundError, ConflictError for the last administrator.
+    def delete(self, user_id: uuid.UUID) -> set[uuid.UUID]:
+        """Remove an account and its simulations; those that may have files.
 
-        The simulations go some at a time, so that nobody waits long for the database; who may not sign in any more
-        makes no new ones.
+        Raises NotFoundError, ConflictError for the last administrator. The simulations go some at a time, so that
+        nobody waits long for the database; who may not sign in any more makes no new ones.
         """
         with self._database.writing() as session:
             user = _loaded(session, user_id, lock=True)
@@ -239,13 +240,14 @@ class Accounts:
                 _refuse_last_admin(session, user)
             user.is_active = False
             user.token_version += 1
+        gone: set[uuid.UUID] = set()
         some = select(Simulation.id).where(Simulation.user_id == user_id).limit(_DELETED_AT_A_TIME)
         while True:
             with self._database.writing() as session:
-                gone = session.execute(delete(Simulation).where(Simulation.id.in_(some)).returning(Simulation.id))
-                if not gone.all():
+                if session.execute(some).first() is None:
                     session.execute(delete(User).where(User.id == user_id))
-                    return
+                    return gone
+                gone |= deleted(session, Simulation.id.in_(some))
 
     def make_admin(self, new: NewAccount, *, promote: bool) -> tuple[User, bool]:
         """An administrator of that username, and whether the account is new.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -27,9 +28,12 @@ class LocalCores:
 
     def __init__(self, orchestrator: Orchestrator) -> None:
         self._orchestrator = orchestrator
-        self.at_once = os.cpu_count() or 1
+        self._cores = os.cpu_count() or 1
         # One more than cores: a short job does not wait for the chunks of a long one.
-        self._threads = ThreadPoolExecutor(self.at_once + 1, thread_name_prefix="chunks")
+        self._threads = ThreadPoolExecutor(self._cores + 1, thread_name_prefix="chunks")
+
+    def at_once(self) -> int:
+        return self._cores
 
     def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
         return self._threads.submit(timed, kind, spec, self._orchestrator)
@@ -38,31 +42,58 @@ class LocalCores:
 class DaskCores:
     """The workers of a Dask cluster. A spec names wind files; each of them opens its own, by its own settings."""
 
-    def __init__(self, address: str, wait_seconds: float = 10.0) -> None:
+    def __init__(self, address: str, wait_seconds: float = 5.0) -> None:
         """Raises UnavailableError where there is no cluster, or no `dask.distributed` here."""
         try:
-            from distributed import Client, KilledWorker
+            from distributed import KilledWorker
         except ImportError as error:
             raise UnavailableError("HABSIM_DASK_SCHEDULER needs `pip install -r requirements-dask.txt`") from error
-        try:
-            self._client = Client(address, timeout=wait_seconds, set_as_default=False)
-        except OSError as error:
-            raise UnavailableError(f"there is no Dask scheduler at {address}: {error}") from error
         self._losses = (KilledWorker, CancelledError)
-        self._executor = self._client.get_executor(pure=False, retries=3)
+        self._address = address
+        self._wait_seconds = wait_seconds
+        # Protects the client while it is made anew.
+        self._lock = threading.Lock()
+        self._client: Any = None
+        self._connected()
 
-    @property
+    def _connected(self) -> Any:
+        """A client that has its scheduler: one that lost it tries for a while, and is made anew when it gave up."""
+        from distributed import Client
+
+        with self._lock:
+            if self._client is None or self._client.status == "closed":
+                try:
+                    self._client = Client(self._address, timeout=self._wait_seconds, set_as_default=False)
+                except OSError as error:
+                    raise UnavailableError(f"there is no Dask scheduler at {self._address}: {error}") from error
+            if self._client.status != "running":
+                raise UnavailableError(f"the Dask scheduler at {self._address} does not answer")
+            return self._client
+
     def at_once(self) -> int:
         """Two for each thread of the cluster, so that none waits for its next one."""
-        threads: dict[str, int] = self._client.nthreads()
-        return 2 * max(1, sum(threads.values()))
+        client = self._connected()
+        try:
+            threads: dict[str, int] = client.sync(client.scheduler.ncores, callback_timeout=self._wait_seconds)
+        except (OSError, AttributeError, CancelledError) as error:  # a client that closes now has no scheduler
+            raise UnavailableError(f"the Dask scheduler at {self._address} does not answer") from error
+        if not threads:
+            raise UnavailableError(f"the Dask cluster at {self._address} has no workers")
+        return 2 * sum(threads.values())
 
     def close(self) -> None:
         self._client.close()
 
     def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
+        from distributed.client import ClosedClientError
+
         future: Future[tuple[bytes, float]] = Future()
-        self._executor.submit(compute_here, kind, spec).add_done_callback(lambda done: self._hand_over(done, future))
+        try:
+            computed = self._connected().get_executor(pure=False, retries=3).submit(compute_here, kind, spec)
+        except ClosedClientError as error:
+            raise UnavailableError(f"the Dask cluster does not take a chunk: {error}") from error
+        computed.add_done_callback(lambda done: self._hand_over(done, future))
+        future.add_done_callback(lambda asked: computed.cancel() if asked.cancelled() else None)
         return future
 
     def _hand_over(self, done: Future[tuple[bytes, float]], future: Future[tuple[bytes, float]]) -> None:

@@ -112,17 +112,17 @@ class Database:
             self._engine = self._sessions = None
 
     def _ready(self) -> sessionmaker[Session]:
-        sessions = self._sessions
-        if sessions is not None and self._process == os.getpid():
+        if self._process == os.getpid() and (sessions := self._sessions) is not None:
             return sessions
         with self._lock:
             if self._sessions is None or self._process != os.getpid():
                 if self._engine is not None:
-                    self._engine.dispose(close=False)  # they are the parent's
-                self._engine = _engine(self._settings, self.path)
+                    # Connections of the parent must not be closed; those of a migration here that failed must.
+                    self._engine.dispose(close=self._process == os.getpid())
+                self._sessions = None
+                self._engine, self._process = _engine(self._settings, self.path), os.getpid()
                 self._migrate(self._engine)
                 self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-                self._process = os.getpid()
             return self._sessions
 
     def _migrate(self, engine: Engine) -> None:

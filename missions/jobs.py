@@ -3,6 +3,9 @@
 A worker claims a job by one statement and holds it by a lease that its heartbeat renews. When the lease runs out the
 job is pending again and another worker may claim it, with a greater fence: whatever the first one still writes is
 refused. So a job may be computed more than once, and its result is recorded once. Leases go by the database's clock.
+
+A job that ends its worker again and again, and comes no further meanwhile, fails. What may pass (a store that is down,
+a full disk) does not count for that: the job waits, longer each time, and fails after days only.
 """
 
 from __future__ import annotations
@@ -12,19 +15,34 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Update, case, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, case, delete, exists, func, select, tuple_, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from habsim.errors import JobLostError
 from missions.database import Database, insert_if_absent, now_seconds
-from missions.models import CANCELLED, COMPLETED, FAILED, LANES, PENDING, PROCESSING, Chunk, Simulation, WorkerProcess
+from missions.models import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    LANES,
+    PENDING,
+    PROCESSING,
+    Chunk,
+    Simulation,
+    User,
+    WorkerProcess,
+)
 from missions.results import Kept
 from settings import Settings
 
 _FIRST_RETRY_SECONDS = 2.0
 _LONGEST_RETRY_SECONDS = 300.0
+_LONGEST_FAILING_HOURS = 72.0
 _FORGET_WORKER_SECONDS = 3600.0
 _LONGEST_ERROR = 2000  # characters
+
+Claim = tuple[uuid.UUID, int]  # a job and the fence that it was claimed with
 
 
 @dataclass(frozen=True)
@@ -52,9 +70,13 @@ class Outcome:
 class Queue:
     """The jobs of a database, for one worker process; what only looks needs no worker's name."""
 
-    def __init__(self, database: Database, settings: Settings, worker: str = "") -> None:
+    def __init__(
+        self, database: Database, settings: Settings, worker: str = "", types: Collection[str] | None = None
+    ) -> None:
+        """`types`: which the worker can compute; None for all. Others wait for a worker of another version."""
         self._database = database
         self._worker = worker
+        self._types = types
         self._lease = settings.job_lease_seconds
         self._attempts = settings.job_attempts
 
@@ -65,13 +87,26 @@ class Queue:
         found = set()
         with self._database.reading() as session:
             for lane in lanes:
-                if session.execute(select(_next_in(lane, Simulation.id).exists())).scalar_one():
+                if session.execute(select(self._next_in(lane).exists())).scalar_one():
                     found.add(lane)
         return found
 
+    def _next_in(self, lane: str) -> Select[uuid.UUID]:
+        found = select(Simulation.id).where(
+            Simulation.status == PENDING,
+            Simulation.lane == lane,
+            Simulation.ready <= now_seconds(),
+            # Those of others wait until they are active again.
+            Simulation.user_id.in_(select(User.id).where(User.is_active)),
+        )
+        if self._types is not None:
+            found = found.where(Simulation.type.in_(self._types))
+        # A job that killed its worker, or was tried in vain, waits behind those that were not.
+        return found.order_by(Simulation.ready)
+
     def claim(self, lane: str) -> Job | None:
         """The job of a lane that has waited longest, which is this worker's from now on; None where there is none."""
-        candidate = _next_in(lane, Simulation.id).limit(1).with_for_update(skip_locked=True).scalar_subquery()
+        candidate = self._next_in(lane).limit(1).with_for_update(skip_locked=True).scalar_subquery()
         claimed = (
             update(Simulation)
             .where(Simulation.id == candidate)
@@ -94,8 +129,8 @@ class Queue:
             row = session.execute(claimed).first()
         return None if row is None else Job(*row)
 
-    def heartbeat(self, started: float) -> set[tuple[uuid.UUID, int]]:
-        """Renew the leases of this worker; the jobs (id, fence) that it still holds. `started` in Unix seconds."""
+    def heartbeat(self, started: float, mine: Collection[Claim]) -> set[Claim]:
+        """Renew the leases of what this worker runs; those that it still holds. `started` in Unix seconds."""
         with self._database.writing() as session:
             insert_if_absent(session, WorkerProcess, id=self._worker, started=started, seen=started)
             seen = update(WorkerProcess).where(WorkerProcess.id == self._worker).values(seen=now_seconds())
@@ -103,7 +138,7 @@ class Queue:
             session.execute(delete(WorkerProcess).where(WorkerProcess.seen < now_seconds() - _FORGET_WORKER_SECONDS))
             renewed = (
                 update(Simulation)
-                .where(Simulation.status == PROCESSING, Simulation.worker == self._worker)
+                .where(*self._claimed(), _among(mine))
                 .values(lease_until=now_seconds() + self._lease)
                 .returning(Simulation.id, Simulation.fence)
                 .execution_options(synchronize_session=False)
@@ -136,6 +171,26 @@ class Queue:
             ).all()
         return len(failed) + len(again)
 
+    def give_back(self, mine: Collection[Claim]) -> int:
+        """Put back what this worker has by the database, but does not run; how many.
+
+        The database was away when it was to take what the job came to, or to answer the claim. To be called where jobs
+        are claimed: one that was claimed and is not among `mine` yet would be given back too.
+        """
+        left = select(Simulation.id, Simulation.fence).where(*self._claimed(), ~_among(mine))
+        with self._database.reading() as session:
+            if not session.execute(left).first():
+                return 0
+        with self._database.writing() as session:
+            rows = session.execute(left).all()
+            for simulation_id, fence in rows:
+                reason = "what it came to could not be recorded: the database did not answer"
+                self._put_back(session, simulation_id, fence, reason)
+        return len(rows)
+
+    def _claimed(self) -> tuple[ColumnElement[bool], ...]:
+        return Simulation.status == PROCESSING, Simulation.worker == self._worker
+
     def leave(self) -> None:
         """This worker ends: it is not listed any more."""
         with self._database.writing() as session:
@@ -151,7 +206,9 @@ class Queue:
     def keep_chunk(self, job: Job, number: int, result: bytes, seconds: float, progress: float) -> None:
         """Keep the result of a chunk; `progress` in percent is then that of the job."""
         with self._database.writing() as session:
-            self._write(session, job, progress=progress, lease_until=now_seconds() + self._lease)
+            # It comes further: what went wrong before counts no more, and this is the first of its attempts.
+            going_on = {"attempts": 1, "failing_since": None, "lease_until": now_seconds() + self._lease}
+            self._write(session, job, progress=progress, **going_on)
             insert_if_absent(session, Chunk, simulation_id=job.id, number=number, result=result, seconds=seconds)
 
     def kept_chunks(self, job: Job) -> dict[int, float]:
@@ -191,18 +248,30 @@ class Queue:
     def retry(self, job: Job, reason: str, *, anew: bool = False) -> bool:
         """It may be done another time: later, on any worker; `anew` forgets what it had come to.
 
-        False when it was tried often enough and has failed.
+        False when it was tried long enough and has failed; its chunks are kept.
         """
-        if job.attempts >= self._attempts:
-            self.fail(job, f"{reason} (tried {job.attempts} times)")
-            return False
-        wait = min(_FIRST_RETRY_SECONDS * 2 ** (job.attempts - 1), _LONGEST_RETRY_SECONDS)
         with self._database.writing() as session:
-            values: dict[str, Any] = {"plan": None, "progress": 0.0} if anew else {}
-            error = reason[:_LONGEST_ERROR]
-            self._write(session, job, status=PENDING, error=error, ready=now_seconds() + wait, **_FREE, **values)
             if anew:
+                self._write(session, job, plan=None, progress=0.0)
                 session.execute(delete(Chunk).where(Chunk.simulation_id == job.id))
+            return self._put_back(session, job.id, job.fence, reason)
+
+    def _put_back(self, session: Session, simulation_id: uuid.UUID, fence: int, reason: str) -> bool:
+        """Wait as long as it has been failing, so that each wait doubles that; the attempt does not count."""
+        held = _held(simulation_id, fence)
+        failing = held.values(failing_since=func.coalesce(Simulation.failing_since, now_seconds()))
+        row: Any = session.execute(failing.returning(Simulation.failing_since, now_seconds())).first()
+        if row is None:
+            raise JobLostError(f"job {simulation_id} is no longer this worker's")
+        since, now = row[-2:]
+        reason = reason[:_LONGEST_ERROR]
+        if now - since > _LONGEST_FAILING_HOURS * 3600.0:
+            error = f"{reason} (tried for {_LONGEST_FAILING_HOURS:.0f} hours)"
+            session.execute(held.values(status=FAILED, error=error, completed=now, **_FREE))
+            return False
+        wait = min(max(now - since, _FIRST_RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
+        values = {"status": PENDING, "error": reason, "ready": now + wait, "attempts": Simulation.attempts - 1}
+        session.execute(held.values(**values, **_FREE))
         return True
 
     def release(self, job: Job) -> None:
@@ -215,7 +284,7 @@ class Queue:
         session.execute(delete(Chunk).where(Chunk.simulation_id == job.id))
 
     def _write(self, session: Session, job: Job, **values: Any) -> None:
-        if not session.execute(_held(job).values(**values)).first():
+        if not session.execute(_held(job.id, job.fence).values(**values)).first():
             raise JobLostError(f"job {job.id} is no longer this worker's")
 
     # For everybody
@@ -254,19 +323,14 @@ class Queue:
 _FREE: dict[str, Any] = {"worker": None, "lease_until": None}
 
 
-def _next_in(lane: str, column: Any) -> Any:
-    return (
-        select(column)
-        .where(Simulation.status == PENDING, Simulation.lane == lane, Simulation.ready <= now_seconds())
-        # A job that killed its worker, or was tried in vain, waits behind those that were not.
-        .order_by(Simulation.ready)
-    )
+def _among(claims: Collection[Claim]) -> ColumnElement[bool]:
+    return tuple_(Simulation.id, Simulation.fence).in_(claims)
 
 
-def _held(job: Job) -> Update:
+def _held(simulation_id: uuid.UUID, fence: int) -> ReturningUpdate[Any]:
     return (
         update(Simulation)
-        .where(Simulation.id == job.id, Simulation.fence == job.fence, Simulation.status == PROCESSING)
+        .where(Simulation.id == simulation_id, Simulation.fence == fence, Simulation.status == PROCESSING)
         .returning(Simulation.id)
         .execution_options(synchronize_session=False)
     )

@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, deferred, mapped_column, relationship
 
-NEWEST_MIGRATION = "0002"
+NEWEST_MIGRATION = "0003"
 
 FORWARD, ENSEMBLE, REVERSE = "forward", "ensemble", "reverse"
 PENDING, PROCESSING, COMPLETED, FAILED, CANCELLED = "pending", "processing", "completed", "failed", "cancelled"
@@ -134,12 +134,14 @@ class Simulation(Base):
     lane: Mapped[str] = mapped_column(String(20))
     plan: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     ready: Mapped[float] = mapped_column(Double)  # when it may start; later than `created` after a failure
-    attempts: Mapped[int] = mapped_column(default=0)
+    attempts: Mapped[int] = mapped_column(default=0)  # claims since the last progress, less those that count for none
     fence: Mapped[int] = mapped_column(Integer, default=0)
     worker: Mapped[str | None] = mapped_column(String(100))
     lease_until: Mapped[float | None] = mapped_column(Double)
-    # The last column: a list of rows does not read through it.
+    # The last columns: a list of rows does not read through them.
     result: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
+    # Since when, without progress, its tries have failed for what may pass.
+    failing_since: Mapped[float | None] = deferred(mapped_column(Double))
 
     user: Mapped[User] = relationship(lazy="raise")
 

@@ -11,6 +11,7 @@ from habsim.errors import BadRequestError, ConflictError, DatabaseError
 from missions.accounts import Accounts, NewAccount
 from missions.database import Database
 from missions.jobs import Queue
+from missions.leftovers import remove_files
 from missions.models import USERNAME_LENGTH
 from missions.organizations import Organizations
 from missions.passwords import LONGEST, SHORTEST
@@ -36,9 +37,7 @@ class Missions:
 
     def delete_user(self, user_id: uuid.UUID) -> None:
         """Remove an account with its simulations and their results. Raises as `Accounts.delete`."""
-        references = self.simulations.references_of(user_id)
-        self.accounts.delete(user_id)
-        self.results.remove(references)
+        remove_files(self.results, self.accounts.delete(user_id))
 
 
 def open_missions(settings: Settings, secret: str) -> Missions:

@@ -6,10 +6,10 @@ job never write the same file, and the row says whose counts.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import gzip
 import logging
+import re
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 INLINE_BYTES = 256 << 10
 _LEVEL = 3
+_PREFIX = "result-"
+_NAME = re.compile(_PREFIX + r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-([0-9]{1,9})\.json\.gz")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Results:
         packed = gzip.compress(content, _LEVEL, mtime=0)
         if len(packed) <= INLINE_BYTES or self._in_rows:
             return Kept(packed, None, len(packed))
-        name = f"result-{simulation_id}-{fence}.json.gz"
+        name = f"{_of(simulation_id)}{fence}.json.gz"
         if self._bucket is not None:
             self._bucket.write(name, packed)
         else:
@@ -63,35 +65,49 @@ class Results:
         return Kept(None, name, len(packed))
 
     def read(self, inline: bytes | None, reference: str | None) -> bytes:
-        """A result as gzip. Raises NotFoundError when it is gone, BucketError."""
+        """A result as gzip, wherever it was kept: a service may have moved to S3. Raises NotFoundError, BucketError."""
         if reference is None:
             if inline is None:
                 raise NotFoundError("the result is gone")
             return inline
-        if self._bucket is not None:
-            return self._bucket.read(reference)
         try:
             return self._file(reference).read_bytes()
         except FileNotFoundError:
-            raise NotFoundError(f"the result is gone: there is no file {reference} on this machine") from None
+            if self._bucket is None:
+                text = f"the result is gone: there is no file {reference} on this machine, and no bucket on S3 is set"
+                raise NotFoundError(text) from None
         except OSError as error:
             raise UnavailableError(f"the result cannot be read: {error.strerror}") from error
+        return self._bucket.read(reference)
+
+    def names(self, simulation_id: uuid.UUID | None = None) -> set[str]:
+        """The results that are in files and objects: of one simulation, or all. Raises BucketError, OSError."""
+        prefix = _PREFIX if simulation_id is None else _of(simulation_id)
+        found = {path.name for path in self._folder.iterdir()} if self._folder.is_dir() else set()
+        if self._bucket is not None:
+            found |= set(self._bucket.list(prefix))
+        return {name for name in found if name.startswith(prefix) and _NAME.fullmatch(name)}
 
     def remove(self, references: Iterable[str]) -> None:
         """Remove results that no row names; what cannot be removed is logged and left."""
         for reference in references:
             try:
+                self._file(reference).unlink(missing_ok=True)
                 if self._bucket is not None:
                     self._bucket.delete(reference)
-                else:
-                    self._file(reference).unlink(missing_ok=True)
             except (OSError, BucketError) as error:
                 log.warning("result %s is left over: %s", reference, error)
 
-    def remove_earlier(self, simulation_id: uuid.UUID, fence: int) -> None:
-        """Remove what workers wrote that had the job before, and were killed before they could say so."""
-        with contextlib.suppress(BucketError):
-            self.remove(f"result-{simulation_id}-{earlier}.json.gz" for earlier in range(1, fence))
-
     def _file(self, reference: str) -> Path:
         return self._folder / Path(reference).name
+
+
+def _of(simulation_id: uuid.UUID) -> str:
+    return f"{_PREFIX}{simulation_id}-"
+
+
+def written_by(name: str) -> tuple[uuid.UUID, int]:
+    """The simulation and the fence of the job that wrote the file of that name."""
+    found = _NAME.fullmatch(name)
+    assert found is not None, name
+    return uuid.UUID(found[1]), int(found[2])

@@ -31,14 +31,17 @@ log = logging.getLogger(__name__)
 
 # What may be better another time. A disk that is full, and a network, raise OSError.
 _PASSING = (UnavailableError, BucketError, WindFileError, BusyError, DatabaseError, OSError)
+# Without any chunk that finishes, while all are to take some seconds: more than any queue before them should need.
+_LONGEST_STILL_SECONDS = 3600.0
 _LOOK_SECONDS = 0.5  # how often a job that waits for its chunks looks whether it should end
 
 
 class Cores(Protocol):
-    """Where chunks run. `at_once`: how many of one job are given to it at a time."""
+    """Where chunks run. Both raise UnavailableError while there is nowhere to."""
 
-    @property
-    def at_once(self) -> int: ...
+    def at_once(self) -> int:
+        """How many chunks of one job are given to it at a time."""
+        ...
 
     def submit(self, kind: JobType, spec: Any) -> Future[tuple[bytes, float]]:
         """Compute a chunk; its result and the seconds that it took."""
@@ -109,17 +112,16 @@ class Runner:
 
     def _compute(self, running: Running) -> None:
         job = running.job
-        kind = self._types.get(job.type)
-        if kind is None:
-            raise UnavailableError(f"this worker cannot compute simulations of type {job.type}")
-        plan = job.plan or kind.plan(job.config, self._orchestrator)
+        kind = self._types[job.type]
+        plan = job.plan
+        if plan is None:
+            plan = kind.plan(job.config, self._orchestrator)
+            self._queue.save_plan(job, plan)
         specs = list(kind.chunks(plan))
         if len(specs) == 1:
             ((_, result, seconds),) = self._computed(running, kind, {0: specs[0]})
             combined = kind.combine(plan, [result])
         else:
-            if job.plan is None:
-                self._queue.save_plan(job, plan)
             seconds = self._compute_chunks(running, kind, specs)
             combined = kind.combine(plan, self._queue.chunk_results(job, len(specs)))
         kept = self._results.keep(job.id, job.fence, combined.content)
@@ -128,7 +130,6 @@ class Runner:
         except JobLostError:
             self._results.remove([kept.reference] if kept.reference else [])
             raise
-        self._results.remove_earlier(job.id, job.fence)
 
     def _compute_chunks(self, running: Running, kind: JobType, specs: list[Any]) -> float:
         """Compute the chunks that are not kept yet, keep each; the seconds that all took."""
@@ -140,13 +141,18 @@ class Runner:
         return sum(kept.values())
 
     def _computed(self, running: Running, kind: JobType, specs: dict[int, Any]) -> Iterator[tuple[int, bytes, float]]:
-        """Each chunk's number, result and seconds, as they finish. Raises JobLostError, StoppedError."""
+        """Each chunk's number, result and seconds, as they finish.
+
+        Raises JobLostError, StoppedError, and UnavailableError where none finishes.
+        """
         pending = deque(specs.items())
         under_way: dict[Future[tuple[bytes, float]], int] = {}
+        finished = time.monotonic()
         try:
             while True:
+                at_once = self._cores.at_once()
                 # What runs when the worker is to end is waited for, and kept.
-                while pending and len(under_way) < self._cores.at_once and not running.stopping.is_set():
+                while pending and len(under_way) < at_once and not running.stopping.is_set():
                     number, spec = pending.popleft()
                     under_way[self._cores.submit(kind, spec)] = number
                 if not under_way:
@@ -154,6 +160,10 @@ class Runner:
                         raise StoppedError("the worker ends")
                     return
                 done, _ = wait(under_way, _LOOK_SECONDS, FIRST_COMPLETED)
+                if done:
+                    finished = time.monotonic()
+                elif time.monotonic() - finished > _LONGEST_STILL_SECONDS:
+                    raise UnavailableError(f"no chunk has finished in {_LONGEST_STILL_SECONDS:g} s")
                 for future in done:
                     yield (under_way.pop(future), *future.result())
                 if running.lost.is_set():

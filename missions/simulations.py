@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, false, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Select, false, func, or_, select, union_all
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from habsim.errors import BusyError, ConflictError, ForbiddenError, NotFoundError
@@ -15,6 +15,7 @@ from missions.accounts import Page, Viewer
 from missions.database import Database, now_seconds
 from missions.jobs import Queue
 from missions.jobtypes import job_type
+from missions.leftovers import deleted, remove_files
 from missions.models import COMPLETED, PENDING, Organization, Simulation, User
 from missions.results import Results
 from settings import Settings
@@ -139,10 +140,9 @@ class Simulations:
     def delete(self, viewer: Viewer, simulation_id: uuid.UUID) -> None:
         """Remove one with its result; its job, where it runs, is lost. Raises NotFoundError, ForbiddenError."""
         with self._database.writing() as session:
-            simulation = _own(session, viewer, simulation_id)
-            reference = simulation.result_reference
-            session.execute(delete(Simulation).where(Simulation.id == simulation_id))
-        self._results.remove([reference] if reference else [])
+            _own(session, viewer, simulation_id)
+            gone = deleted(session, Simulation.id == simulation_id)
+        remove_files(self._results, gone)
 
     def result(self, viewer: Viewer, simulation_id: uuid.UUID) -> bytes:
         """The result as JSON in gzip. Raises ConflictError while there is none."""
@@ -153,14 +153,6 @@ class Simulations:
             reason = f": {simulation.error}" if simulation.error else ""
             raise ConflictError(f"the simulation is {simulation.status}, it has no result{reason}")
         return self._results.read(inline, simulation.result_reference)
-
-    def references_of(self, user_id: uuid.UUID) -> list[str]:
-        """Where the large results of a user are."""
-        with self._database.reading() as session:
-            query = select(Simulation.result_reference).where(
-                Simulation.user_id == user_id, Simulation.result_reference.is_not(None)
-            )
-            return [reference for reference in session.scalars(query) if reference]
 
     # Many
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import functools
 import logging
 import os
 import signal
@@ -18,6 +20,7 @@ log = logging.getLogger("serve")
 _ROOT = Path(__file__).resolve().parents[1]
 _LOOK_SECONDS = 0.2
 _RESTART_SECONDS = 2.0  # after the end of a worker, so that one that cannot start does not spin
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _STOP_SECONDS = 75.0  # more than gunicorn gives to running requests
 
 
@@ -26,10 +29,12 @@ class Processes:
 
     def __init__(self, workers: int) -> None:
         self._ending = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._end)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+                signal.signal(number, self._end)
         command = [sys.executable, "-m", "gunicorn", "--config", "gunicorn_config.py", "app:app"]
-        self._web = subprocess.Popen(command, cwd=_ROOT)
+        dying = functools.partial(_end_with, os.getpid()) if sys.platform == "linux" else None
+        self._web = subprocess.Popen(command, cwd=_ROOT, preexec_fn=dying)  # noqa: PLW1509  (there are no threads)
         self._workers: list[subprocess.Popen[bytes] | None] = [None] * workers
         self._next_start = [0.0] * workers
 
@@ -64,6 +69,13 @@ class Processes:
                 process.kill()
                 process.wait()
         return 0 if self._ending else self._web.returncode
+
+
+def _end_with(parent: int) -> None:
+    """In a new process: the kernel asks it to end when its parent is killed, which can tell it nothing."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)  # it was killed before
 
 
 def main() -> int:

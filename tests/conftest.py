@@ -13,6 +13,12 @@ settings.register_profile("house", deadline=None)
 settings.load_profile("house")
 
 
+@pytest.fixture(autouse=True)
+def long_runs_only_when_asked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("soak") and "soak" not in request.config.getoption("markexpr"):
+        pytest.skip("a long run; `make soak` starts it")
+
+
 @pytest.fixture
 def log_as_before() -> Iterator[None]:
     """For tests of the downloader, which sets the log up for its whole process."""

@@ -95,12 +95,6 @@ def settle(server: Server, before: dict[int, Held], megabytes: float) -> None:
     assert max(grown.values()) < megabytes, grown
 
 
-@pytest.fixture(autouse=True)
-def long_runs_only_when_asked(request: pytest.FixtureRequest) -> None:
-    if request.node.get_closest_marker("soak") and "soak" not in request.config.getoption("markexpr"):
-        pytest.skip("a long run; `make soak` starts it")
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     make_bucket(tmp_path / "bucket", members=2, cycle=CYCLE, product="demo")

@@ -15,6 +15,7 @@ from habsim.errors import BadRequestError, UnavailableError
 from missions import jobtypes
 from missions.jobtypes import JOB_TYPES, Result
 from simulate import Orchestrator
+from tests.faults import wait_until
 
 
 class Sums:
@@ -48,6 +49,8 @@ class Sums:
                 raise ZeroDivisionError("what nobody thought of")
             case "passing" if not Path(spec["until"]).exists():
                 raise UnavailableError("the store is down")
+            case "hanging":
+                wait_until(Path(spec["until"]).exists, "it may go on")
             case "final":
                 raise BadRequestError("it cannot be done")
             case "kill":

@@ -26,6 +26,7 @@ from settings import Settings
 from tests.faults import ROOT, wait_until
 from tests.missions.backends import CONFIG, SECRET, signed_in
 from tests.missions.jobs_for_tests import TYPES
+from tests.missions.test_worker import working
 from tests.serving import _OWN
 from tests.worlds import make_bucket, make_settings
 
@@ -45,38 +46,57 @@ def settings(tmp_path: Path) -> Settings:
     return make_settings(tmp_path, bucket_folder=tmp_path / "bucket", dask_scheduler=address)
 
 
-@pytest.fixture
-def cluster(settings: Settings, tmp_path: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+class Cluster:
     """A scheduler and a worker, each a process with settings from its own environment."""
-    address = str(settings.dask_scheduler)
-    own = {
-        "HABSIM_DATA_DIR": str(tmp_path / "data of the cluster"),
-        "HABSIM_BUCKET_DIR": str(settings.bucket_dir),
-        "HABSIM_ELEVATION": str(settings.elevation),
-        "PYTHONPATH": str(ROOT),
-    }
-    (tmp_path / "data of the cluster").mkdir()
-    environment = {**{n: v for n, v in os.environ.items() if not n.startswith(_OWN)}, **own}
-    port = address.rpartition(":")[2]
-    scheduler = ["distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port, "--no-dashboard"]
-    worker = ["distributed.cli.dask_worker", address, "--nthreads", "2", "--no-nanny", "--no-dashboard"]
-    commands = [[sys.executable, "-m", *arguments] for arguments in (scheduler, worker)]
-    processes = []
-    for number, command in enumerate(commands):
-        with (tmp_path / f"dask-{number}.log").open("wb") as log:
-            processes.append(subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log))
-    try:
-        wait_until(lambda: b"Registered to" in (tmp_path / "dask-1.log").read_bytes(), "the cluster is up")
-        yield processes
-    finally:
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self._address, self._folder = str(settings.dask_scheduler), folder
+        own = {
+            "HABSIM_DATA_DIR": str(folder / "data of the cluster"),
+            "HABSIM_BUCKET_DIR": str(settings.bucket_dir),
+            "HABSIM_ELEVATION": str(settings.elevation),
+            "PYTHONPATH": str(ROOT),
+        }
+        (folder / "data of the cluster").mkdir()
+        self._environment = {**{n: v for n, v in os.environ.items() if not n.startswith(_OWN)}, **own}
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.scheduler = self.start_scheduler()
+        self.worker = self.start_worker()
+
+    def start_scheduler(self) -> subprocess.Popen[bytes]:
+        port = self._address.rpartition(":")[2]
+        self.scheduler, _ = self._started("dask_scheduler", "--host", "127.0.0.1", "--port", port)
+        return self.scheduler
+
+    def start_worker(self) -> subprocess.Popen[bytes]:
+        self.worker, log = self._started("dask_worker", self._address, "--nthreads", "2", "--no-nanny")
+        wait_until(lambda: b"Registered to" in log.read_bytes(), "the cluster is up")
+        return self.worker
+
+    def _started(self, program: str, *arguments: str) -> tuple[subprocess.Popen[bytes], Path]:
+        log = self._folder / f"dask-{len(self.processes)}.log"
+        command = [sys.executable, "-m", f"distributed.cli.{program}", *arguments, "--no-dashboard"]
+        with log.open("wb") as file:
+            process = subprocess.Popen(command, cwd=self._folder, env=self._environment, stdout=file, stderr=file)
+        self.processes.append(process)
+        return process, log
+
+    def kill(self, *processes: subprocess.Popen[bytes]) -> None:
         for process in processes:
             process.kill()
             process.wait()
 
 
-def test_jobs_are_computed_there(
-    settings: Settings, cluster: list[subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def cluster(settings: Settings, tmp_path: Path) -> Iterator[Cluster]:
+    made = Cluster(settings, tmp_path)
+    try:
+        yield made
+    finally:
+        made.kill(*made.processes)
+
+
+def test_jobs_are_computed_there(settings: Settings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(JOB_TYPES, "reverse", TYPES["reverse"])
     missions = open_missions(settings, SECRET)
     ann = signed_in(missions, "ann")
@@ -84,7 +104,7 @@ def test_jobs_are_computed_there(
     orchestrator = orchestrator_for(settings)
     cores = open_cores(settings, orchestrator)
     assert isinstance(cores, DaskCores)
-    assert cores.at_once == 4
+    assert cores.at_once() == 4
     runner = Runner(queue, missions.results, TYPES, orchestrator, cores)
 
     def run(kind: str, lane: str, config: dict[str, Any]) -> tuple[str, str | None, bytes]:
@@ -102,12 +122,49 @@ def test_jobs_are_computed_there(
     status, _, packed = run("reverse", "reverse", {"chunks": 9})
     found = json.loads(gzip.decompress(packed))
     assert found["sums"] == list(range(9))
-    assert found["pids"] == [cluster[1].pid]
+    assert found["pids"] == [cluster.worker.pid]
     assert run("reverse", "reverse", {"chunks": 2, "wrong": "final"})[:2] == ("failed", "it cannot be done")
     assert run("reverse", "reverse", {"chunks": 2, "wrong": "bug"})[0] == "failed"
     status, error, _ = run("reverse", "reverse", {"chunks": 1, "seconds": 0.0, "wrong": "passing", "until": "/nowhere"})
     assert (status, error) == ("pending", "the store is down")
     cores.close()
+    missions.database.close()
+
+
+def test_jobs_wait_while_the_cluster_is_away_and_go_on_when_it_is_back(
+    settings: Settings, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(JOB_TYPES, "reverse", TYPES["reverse"])
+    missions = open_missions(settings, SECRET)
+    ann = signed_in(missions, "ann")
+    search = missions.simulations.submit(ann, NewSimulation("reverse", {"chunks": 60, "seconds": 0.2})).id
+
+    def row() -> Any:
+        return missions.simulations.get(ann, search)
+
+    with working(settings, tmp_path, HABSIM_DASK_SCHEDULER=str(settings.dask_scheduler)) as (worker,):
+        wait_until(lambda: row().progress > 0, "it has begun")
+        cluster.kill(cluster.worker)
+        wait_until(lambda: row().status == "pending", "it waits for a worker of the cluster")
+        assert "Dask" in row().error
+        reached = row().progress
+        cluster.start_worker()
+        wait_until(lambda: row().progress > reached, "it goes on")
+        cluster.kill(cluster.scheduler, cluster.worker)
+        wait_until(lambda: row().status == "pending", "it waits for the scheduler")
+        flight = missions.simulations.submit(ann, NewSimulation("forward", CONFIG)).id
+        wait_until(lambda: "claimed: there is no Dask scheduler" in worker.log.read_text(), "the client has given up")
+        assert missions.simulations.get(ann, flight).status == "pending"
+        assert missions.simulations.get(ann, flight).attempts == 0
+        cluster.start_scheduler()
+        cluster.start_worker()
+        both = (search, flight)
+        wait_until(
+            lambda: {missions.simulations.get(ann, made).status for made in both} == {"completed"}, "all is done"
+        )
+    found = json.loads(gzip.decompress(missions.simulations.result(ann, search)))
+    assert found["sums"] == list(range(60))
+    assert missions.simulations.get(ann, flight).attempts == 1
     missions.database.close()
 
 

@@ -11,11 +11,15 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import Engine, select, text
 
 from habsim.errors import ConflictError, DatabaseError, NotSignedInError
 from missions import database as database_module
@@ -23,7 +27,7 @@ from missions import migrating
 from missions.accounts import Page, Viewer
 from missions.backup import back_up
 from missions.database import Database
-from missions.models import NEWEST_MIGRATION, Base
+from missions.models import NEWEST_MIGRATION, Base, Organization
 from missions.opening import Missions, open_missions
 from missions.simulations import Filter, NewSimulation
 from settings import Settings
@@ -46,6 +50,40 @@ class DatabaseContract(Contract):
             context = MigrationContext.configure(connection)
             assert compare_metadata(context, Base.metadata) == []
             assert migrating.current(connection) == NEWEST_MIGRATION
+
+    def test_rows_of_an_earlier_version_come_along(self, settings: Settings, database: Database) -> None:
+        if database.path is not None:
+            database.path.touch()
+        engine = database_module._engine(settings, database.path)
+        first = Config()
+        first.set_main_option("script_location", str(Path(migrating.__file__).parent / "migrations"))
+        with engine.begin() as connection:
+            first.attributes["connection"] = connection
+            command.upgrade(first, "0001")
+            club = {"id": uuid.uuid4().hex}
+            connection.execute(text("INSERT INTO organizations VALUES (:id, 'Club', '', 1, true)"), club)
+        engine.dispose()
+        with database.reading() as session:
+            assert migrating.current(session.connection()) == NEWEST_MIGRATION
+            assert session.scalars(select(Organization.name)).all() == ["Club"]
+
+    def test_connections_of_a_migration_that_failed_are_closed(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        left: list[Any] = []
+
+        def failing(engine: Engine) -> None:
+            with engine.connect() as connection:
+                left.append(connection.connection.driver_connection)
+            raise DatabaseError("the disk is full")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(migrating, "migrate", failing)
+            with pytest.raises(DatabaseError, match="the disk is full"):
+                database.prepare()
+        database.prepare()
+        with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError)):
+            left[0].execute("SELECT 1")
 
     def test_many_begin_at_once_and_one_migrates(self, settings: Settings) -> None:
         databases = [Database(settings) for _ in range(5)]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text, update
 
 from habsim.errors import ConflictError, JobLostError
 from missions.accounts import Page, Viewer
+from missions.database import now_seconds
 from missions.jobs import Job, Outcome, Queue
 from missions.models import Simulation
 from missions.opening import Missions
 from missions.results import Kept
 from missions.simulations import Filter, NewSimulation
 from settings import Settings
-from tests.faults import wait_until
+from tests.faults import ROOT, wait_until
 from tests.missions.backends import CONFIG, Contract, OnPostgreSQL, OnSQLite, signed_in
 
 OUTCOME = Outcome(Kept(b"packed", None, 6), {"cycle": "2026111900"}, 1.5)
@@ -101,6 +103,28 @@ class QueueContract(Contract):
         assert one.waiting(["forward", "reverse"]) == {"reverse"}
         assert claimed(one, "reverse").id == simulation_id
 
+    def test_jobs_of_users_who_are_not_active_wait(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+        bob = signed_in(missions, "bob")
+        (waits,) = submitted(missions, bob)
+        (goes,) = submitted(missions, ann)
+        missions.accounts.change(bob.id, {"is_active": False})
+        assert claimed(one).id == goes
+        assert one.waiting(["forward"]) == set()
+        assert one.claim("forward") is None
+        missions.accounts.change(bob.id, {"is_active": True})
+        assert claimed(one).id == waits
+
+    def test_a_worker_leaves_what_it_does_not_know(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        older = Queue(missions.database, settings, "older", ["ensemble"])
+        assert older.waiting(["forward"]) == set()
+        assert older.claim("forward") is None
+        newer = Queue(missions.database, settings, "newer", ["ensemble", "forward"])
+        assert newer.waiting(["forward"]) == {"forward"}
+        assert claimed(newer).id == simulation_id
+
     def test_a_result_is_recorded_once(self, missions: Missions, ann: Viewer, one: Queue) -> None:
         (simulation_id,) = submitted(missions, ann)
         job = claimed(one)
@@ -141,7 +165,7 @@ class QueueContract(Contract):
             for write in self.writes(one, slow):
                 with pytest.raises(JobLostError):
                     write()
-            assert one.heartbeat(time.time()) == set()
+            assert one.heartbeat(time.time(), [(slow.id, slow.fence)]) == set()
             if self.row(missions, ann, simulation_id).status == "processing":
                 other.complete(quick, OUTCOME)
         assert self.row(missions, ann, simulation_id).status == "completed"
@@ -158,9 +182,10 @@ class QueueContract(Contract):
         (simulation_id,) = submitted(missions, ann)
         job = claimed(one)
         run_out(missions)
-        assert one.heartbeat(time.time()) == {(simulation_id, job.fence)}
+        mine = {(simulation_id, job.fence)}
+        assert one.heartbeat(time.time(), mine) == mine
         assert other.recover() == 0
-        assert other.heartbeat(time.time()) == set()
+        assert other.heartbeat(time.time(), mine) == set()
         one.keep_chunk(job, 0, b"x", 1.0, 10.0)
 
     def test_leases_go_by_the_clock_of_the_database(
@@ -185,25 +210,87 @@ class QueueContract(Contract):
         assert row.error == "the worker that computed it ended, 5 times in a row"
         assert one.claim("forward") is None
 
-    def test_a_job_is_tried_again_later_each_time(
+    def test_what_a_worker_has_and_does_not_run_is_given_back(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue
+    ) -> None:
+        """The answer to its claim was lost, or what the job came to: the worker knows nothing of the row any more."""
+        ids = submitted(missions, ann, 3)
+        lost, runs, anothers = claimed(one), claimed(one), claimed(other)
+        mine = {(runs.id, runs.fence)}
+        run_out(missions)
+        assert one.heartbeat(time.time(), mine) == mine
+        assert one.recover() == 2  # neither was renewed
+        start_now(missions)
+        lost = claimed(one)
+        assert lost.id in (ids[0], anothers.id)
+        assert one.give_back(mine) == 1
+        assert one.give_back(mine) == 0
+        row = self.row(missions, ann, lost.id)
+        assert (row.status, row.worker, row.attempts) == ("pending", None, lost.attempts - 1)
+        assert self.row(missions, ann, runs.id).status == "processing"
+        with pytest.raises(JobLostError):
+            one.complete(lost, OUTCOME)
+
+    def test_attempts_that_come_further_are_not_counted(
         self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
     ) -> None:
         (simulation_id,) = submitted(missions, ann)
-        waits = []
-        for _ in range(settings.job_attempts - 1):
+        chunks = 2 * settings.job_attempts
+        for number in range(chunks):
             job = claimed(one)
-            now = missions.database.now()
+            one.keep_chunk(job, number, b"x", 1.0, 100.0 * (number + 1) / (chunks + 1))
+            run_out(missions)
+            assert one.recover() == 1
+        job = claimed(one)
+        assert list(one.kept_chunks(job)) == list(range(chunks))
+        one.complete(job, OUTCOME)
+        assert self.row(missions, ann, simulation_id).status == "completed"
+
+    def failing_for(self, missions: Missions, seconds: float) -> None:
+        """All jobs have been failing so long."""
+        with missions.database.writing() as session:
+            session.execute(update(Simulation).values(failing_since=now_seconds() - seconds, ready=1.0))
+
+    def test_what_may_pass_is_tried_again_later_each_time(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        for failing, wait in [(0, 2), (10, 10), (100, 100), *[(20 * 3600, 300)] * (2 * settings.job_attempts)]:
+            self.failing_for(missions, failing)
+            job, before = claimed(one), missions.database.now()
+            assert job.attempts == 1
             assert one.retry(job, "the store is down")
-            row = self.row(missions, ann, simulation_id)
+            row, after = self.row(missions, ann, simulation_id), missions.database.now()
             assert (row.status, row.error) == ("pending", "the store is down")
-            waits.append(row.ready - now)
+            # It has been failing a little longer by now; the clock of SQLite has milliseconds.
+            assert before + wait - 0.01 <= row.ready <= after + wait + (after - before) + 60.0
             assert one.claim("forward") is None
-            start_now(missions)
-        assert waits == sorted(waits)
-        assert waits[-1] > 4 * waits[0]
-        assert not one.retry(claimed(one), "the store is down")
+        self.failing_for(missions, 0)
+        one.keep_chunk(claimed(one), 0, b"x", 1.0, 50.0)
+        with missions.database.reading() as session:
+            assert session.execute(select(Simulation.failing_since)).scalar_one() is None
+
+    def test_what_does_not_pass_in_days_fails_with_its_chunks_kept(
+        self, missions: Missions, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        one.keep_chunk(job, 0, b"x", 1.0, 50.0)
+        self.failing_for(missions, 73 * 3600)
+        assert not one.retry(job, "the store is down")
         row = self.row(missions, ann, simulation_id)
-        assert (row.status, row.error) == ("failed", "the store is down (tried 5 times)")
+        assert (row.status, row.error) == ("failed", "the store is down (tried for 72 hours)")
+        assert row.completed is not None
+        assert one.kept_chunks(job) == {0: 1.0}
+        again = re.search(r"UPDATE simulations [^;]*", (ROOT / "docs" / "operations.md").read_text())
+        assert again is not None
+        with missions.database.writing() as session:
+            session.execute(text(again[0]))
+        resumed = claimed(one)
+        assert one.kept_chunks(resumed) == {0: 1.0}
+        one.keep_chunk(resumed, 1, b"y", 1.0, 99.0)
+        missions.simulations.delete(ann, simulation_id)
+        assert one.kept_chunks(resumed) == {}
 
     def test_released_jobs_go_on_at_once_and_lose_no_attempt(
         self, missions: Missions, ann: Viewer, one: Queue, other: Queue
@@ -256,7 +343,7 @@ class QueueContract(Contract):
         job = claimed(one)
         one.keep_chunk(job, 0, b"x", 1.0, 50.0)
         assert missions.simulations.cancel(ann, simulation_id).status == "cancelled"
-        assert one.heartbeat(time.time()) == set()
+        assert one.heartbeat(time.time(), [(job.id, job.fence)]) == set()
         for write in self.writes(one, job):
             with pytest.raises(JobLostError):
                 write()
@@ -276,8 +363,8 @@ class QueueContract(Contract):
         submitted(missions, ann, 3)
         claimed(one)
         assert missions.queue.counts()[1] == 0
-        one.heartbeat(time.time())
-        other.heartbeat(time.time())
+        one.heartbeat(time.time(), [])
+        other.heartbeat(time.time(), [])
         lanes, workers = missions.queue.counts()
         assert lanes["forward"] == {"pending": 2, "processing": 1}
         assert lanes["reverse"] == {"pending": 0, "processing": 0}

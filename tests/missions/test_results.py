@@ -11,12 +11,25 @@ import pytest
 
 from habsim.errors import NotFoundError, UnavailableError
 from missions.results import INLINE_BYTES, Results
+from settings import Settings
 from tests import s3_servers
 from tests.faults import fill, small_disk
 from tests.proxy import HOST
 from tests.worlds import make_settings
 
 LARGE = os.urandom(INLINE_BYTES + 1)
+
+
+def on_s3(folder: Path) -> Settings:
+    """Settings with a new bucket on S3."""
+    store = s3_servers.moto()
+    return make_settings(
+        folder,
+        s3_bucket_name=store.new_bucket(),
+        s3_endpoint_url=f"http://{HOST}:{store.port}",
+        aws_access_key_id=s3_servers.KEY,
+        aws_secret_access_key=s3_servers.SECRET,
+    )
 
 
 def test_small_ones_are_in_the_row_and_large_ones_in_a_file(tmp_path: Path) -> None:
@@ -35,17 +48,6 @@ def test_small_ones_are_in_the_row_and_large_ones_in_a_file(tmp_path: Path) -> N
         results.read(None, large.reference)
 
 
-def test_the_file_of_a_worker_that_was_killed_goes_with_the_next_result(tmp_path: Path) -> None:
-    settings = make_settings(tmp_path)
-    results, simulation_id = Results(settings, shared_database=False), uuid.uuid4()
-    for fence in (1, 2, 3):
-        results.keep(simulation_id, fence, LARGE)
-    results.remove_earlier(simulation_id, 3)
-    assert [path.name for path in (settings.data_dir / "simulations").iterdir()] == [
-        f"result-{simulation_id}-3.json.gz"
-    ]
-
-
 def test_a_shared_database_holds_all_since_other_machines_have_no_files_of_this_one(tmp_path: Path) -> None:
     kept = Results(make_settings(tmp_path), shared_database=True).keep(uuid.uuid4(), 1, LARGE)
     assert kept.reference is None
@@ -54,21 +56,33 @@ def test_a_shared_database_holds_all_since_other_machines_have_no_files_of_this_
 
 
 def test_large_ones_go_to_the_bucket_on_s3(tmp_path: Path) -> None:
-    store = s3_servers.moto()
-    settings = make_settings(
-        tmp_path,
-        s3_bucket_name=store.new_bucket(),
-        s3_endpoint_url=f"http://{HOST}:{store.port}",
-        aws_access_key_id=s3_servers.KEY,
-        aws_secret_access_key=s3_servers.SECRET,
-    )
+    settings = on_s3(tmp_path)
     results = Results(settings, shared_database=True)
     kept = results.keep(uuid.uuid4(), 1, LARGE)
     assert kept.reference is not None
     assert gzip.decompress(Results(settings, shared_database=True).read(None, kept.reference)) == LARGE
+    assert results.names() == {kept.reference}
     results.remove([kept.reference])
     with pytest.raises(NotFoundError):
         results.read(None, kept.reference)
+
+
+def test_results_stay_where_they_are_when_the_service_moves_to_s3(tmp_path: Path) -> None:
+    before = Results(make_settings(tmp_path), shared_database=False)
+    kept = before.keep(uuid.uuid4(), 1, LARGE)
+    assert kept.reference is not None
+    after = Results(on_s3(tmp_path), shared_database=False)
+    later = after.keep(uuid.uuid4(), 1, LARGE)
+    assert later.reference is not None
+    assert after.names() == {kept.reference, later.reference}
+    for reference in (kept.reference, later.reference):
+        assert gzip.decompress(after.read(None, reference)) == LARGE
+        after.remove([reference])
+        with pytest.raises(NotFoundError):
+            after.read(None, reference)
+    assert after.names() == set()
+    with pytest.raises(NotFoundError, match="no bucket on S3 is set"):
+        before.read(None, later.reference)
 
 
 def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:

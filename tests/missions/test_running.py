@@ -144,7 +144,35 @@ def test_what_passes_is_tried_again_without_the_chunks_that_are_kept(
     run_next(missions, queue, runner)
     assert sorted(noted(notes)) == [0, 1, 2]
     row = missions.simulations.get(ann, simulation_id)
-    assert (row.status, row.error, row.attempts) == ("completed", None, 2)
+    assert (row.status, row.error, row.attempts) == ("completed", None, 1)
+
+
+def test_a_store_that_is_down_for_long_fails_nothing(
+    missions: Missions, settings: Settings, ann: Viewer, queue: Queue, runner: Runner, tmp_path: Path
+) -> None:
+    until = tmp_path / "up"
+    simulation_id = submit(missions, ann, wrong="passing", until=str(until))
+    for _ in range(2 * settings.job_attempts):
+        run_next(missions, queue, runner)
+        assert missions.simulations.get(ann, simulation_id).status == "pending"
+    until.touch()
+    run_next(missions, queue, runner)
+    assert missions.simulations.get(ann, simulation_id).status == "completed"
+
+
+def test_a_chunk_that_hangs_does_not_keep_its_lane(
+    missions: Missions, ann: Viewer, queue: Queue, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    until = tmp_path / "on"
+    simulation_id = submit(missions, ann, wrong="hanging", until=str(until), chunks=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("missions.running._LONGEST_STILL_SECONDS", 0.5)
+        run_next(missions, queue, runner)
+    row = missions.simulations.get(ann, simulation_id)
+    assert (row.status, row.error) == ("pending", "no chunk has finished in 0.5 s")
+    until.touch()
+    run_next(missions, queue, runner)
+    assert result(missions, ann, simulation_id)["sums"] == [0, 1, 2]
 
 
 def test_a_launch_outside_the_cycle_fails_with_the_reason(
@@ -221,6 +249,28 @@ def test_a_cycle_that_is_published_anew_makes_the_job_begin_anew(
 
 
 class TestForwardAndEnsemble:
+    def test_a_flight_that_is_tried_again_stays_on_its_cycle(
+        self,
+        missions: Missions,
+        ann: Viewer,
+        queue: Queue,
+        runner: Runner,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        simulation_id = submit(missions, ann, "forward")
+        with monkeypatch.context() as patch:
+            patch.setattr(Results, "keep", full_disk)
+            run_next(missions, queue, runner, "forward")
+        assert missions.simulations.get(ann, simulation_id).status == "pending"
+        cycles, later = runner._orchestrator.cycles, "2026111906"
+        field = sample(uniform(1.0, 2.0), start=START + 6 * 3600, degrees=10.0)
+        publish(cycles.bucket, later, {0: write_field(tmp_path / "later.npz", field)}, "test")
+        cycles.refresh()
+        assert cycles.current().name == later
+        run_next(missions, queue, runner, "forward")
+        assert result(missions, ann, simulation_id)["provenance"]["cycle"] == CYCLE
+
     def test_the_result_is_that_of_the_orchestrator(
         self, missions: Missions, ann: Viewer, queue: Queue, runner: Runner
     ) -> None:
@@ -248,12 +298,19 @@ class TestForwardAndEnsemble:
 
 class TestFullDisk:
     def test_a_large_result_waits_until_there_is_room(
-        self, missions: Missions, ann: Viewer, queue: Queue, runner: Runner, monkeypatch: pytest.MonkeyPatch
+        self,
+        missions: Missions,
+        settings: Settings,
+        ann: Viewer,
+        queue: Queue,
+        runner: Runner,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         simulation_id = submit(missions, ann, chunks=3, padding=400_000)
         with monkeypatch.context() as patch:
             patch.setattr("sharedfiles.write_atomically", full_disk)
-            run_next(missions, queue, runner)
+            for _ in range(2 * settings.job_attempts):
+                run_next(missions, queue, runner)
         row = missions.simulations.get(ann, simulation_id)
         assert row.status == "pending"
         assert row.error is not None

@@ -21,10 +21,12 @@ from sqlalchemy import text
 
 from bench.missions import Drain, Winds, drained
 from missions.accounts import Viewer
+from missions.database import FILE
 from missions.jobtypes import JOB_TYPES
 from missions.opening import Missions
 from missions.simulations import NewSimulation
 from settings import Settings
+from tests import postgresql
 from tests.faults import ROOT, wait_until
 from tests.missions.backends import CONFIG, Contract, OnPostgreSQL, OnSQLite
 from tests.missions.jobs_for_tests import TYPES
@@ -41,7 +43,6 @@ class Worker:
             "HABSIM_BUCKET_DIR": str(folder / "bucket"),
             "HABSIM_ELEVATION": str(settings.elevation),
             "HABSIM_JOB_LEASE": str(settings.job_lease_seconds),
-            "HABSIM_JOB_ATTEMPTS": "20",
             "DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
             **environment,
         }
@@ -79,6 +80,10 @@ def working(settings: Settings, folder: Path, count: int = 1, **environment: str
 
 
 class WorkerContract(Contract):
+    def away(self, settings: Settings) -> contextlib.AbstractContextManager[None]:
+        """The database does not answer in the block."""
+        raise NotImplementedError
+
     @pytest.fixture(autouse=True)
     def world(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(JOB_TYPES, "reverse", TYPES["reverse"])
@@ -158,6 +163,17 @@ class WorkerContract(Contract):
         with working(settings, tmp_path, HABSIM_JOB_ATTEMPTS="2"):
             wait_until(lambda: self.status(missions, ann, simulation_id) == "failed", "it is given up")
 
+    def test_a_job_goes_on_after_the_database_was_away(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        simulation_id = self.submit(missions, ann, chunks=12, seconds=0.05)
+        with working(settings, tmp_path) as (worker,):
+            wait_until(lambda: missions.simulations.get(ann, simulation_id).progress > 0, "it has begun")
+            with self.away(settings):
+                wait_until(lambda: "cannot be recorded" in worker.log.read_text(), "it was to be recorded")
+            wait_until(lambda: self.status(missions, ann, simulation_id) == "completed", "it goes on")
+        assert self.result(missions, ann, simulation_id)["sums"] == list(range(12))
+
     def test_a_cancelled_job_leaves_its_worker_free(
         self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
     ) -> None:
@@ -171,11 +187,24 @@ class WorkerContract(Contract):
 
 
 class TestWorkerOnSQLite(OnSQLite, WorkerContract):
-    pass
+    @contextlib.contextmanager
+    def away(self, settings: Settings) -> Iterator[None]:
+        file = settings.data_dir / FILE
+        file.rename(file.with_suffix(".away"))
+        try:
+            yield
+        finally:
+            file.with_suffix(".away").rename(file)
 
 
 class TestWorkerOnPostgreSQL(OnPostgreSQL, WorkerContract):
-    pass
+    @contextlib.contextmanager
+    def away(self, settings: Settings) -> Iterator[None]:
+        postgresql.server().stop()
+        try:
+            yield
+        finally:
+            postgresql.server().start()
 
 
 @pytest.mark.soak

@@ -78,7 +78,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
         running.process.wait()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_both_end_together(served: Served, number: signal.Signals) -> None:
     pids = set(children(served.process.pid))
     assert len(pids) == 2
@@ -102,7 +102,8 @@ def test_the_end_of_the_service_is_the_end_of_all(served: Served) -> None:
     assert not is_alive(worker)
 
 
-def test_a_worker_does_not_outlive_what_started_it(served: Served) -> None:
-    worker = served.worker()
+def test_neither_outlives_what_started_it(served: Served) -> None:
+    pids = set(children(served.process.pid))
+    assert len(pids) == 2
     served.process.kill()
-    wait_until(lambda: not is_alive(worker), "the worker has ended")
+    wait_until(lambda: not any(is_alive(pid) for pid in pids), "both have ended")
