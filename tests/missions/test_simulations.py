@@ -95,7 +95,7 @@ class SimulationsContract(Contract):
             missions.simulations.get(again(missions, eve), shared)
 
     def test_nobody_shares_with_nobody(self, missions: Missions, ann: Viewer) -> None:
-        with pytest.raises(ConflictError, match="no organisation"):
+        with pytest.raises(ConflictError, match="no active organisation"):
             submit(missions, ann, shared=True)
 
     def test_types_that_cannot_be_computed_are_refused(self, missions: Missions, ann: Viewer) -> None:

@@ -26,7 +26,13 @@ export function envelopeGroups(envelopes: readonly Envelope[], units: Units): HT
     const label = `${envelope.maker || "Other"}, ${envelope.kind.replace("-", " ")}`;
     groups.set(label, [...(groups.get(label) ?? []), envelope]);
   }
-  const option = ({ name, mass, diameter }: Envelope) =>
-    h("option", { value: name }, `${name}, ${formatAmount(mass, "mass", units)}, ${diameter.toFixed(1)} m`);
+  const option = ({ name, mass, diameter, discontinued }: Envelope) => {
+    const made = discontinued ? ", may be out of production" : "";
+    return h(
+      "option",
+      { value: name },
+      `${name}, ${formatAmount(mass, "mass", units)}, ${diameter.toFixed(1)} m${made}`,
+    );
+  };
   return [...groups].map(([label, group]) => h("optgroup", { label }, ...group.map(option)));
 }

@@ -20,6 +20,7 @@ export const LIMITS = {
   mass: { label: "Mass of the envelope", quantity: "mass", min: 0.001, max: 20_000 },
   diameter: { label: "Burst diameter, m", quantity: "plain", min: 0.01, max: 100 },
   volume: { label: "Full volume", quantity: "volume", min: 0.001, max: 2_000_000 },
+  pressure: { label: "Pressure it stands above the air, Pa", quantity: "plain", min: 1, max: 100_000 },
 } satisfies Record<string, NumberField>;
 
 interface Kept {
@@ -27,45 +28,55 @@ interface Kept {
   mass: number;
   diameter: number;
   volume: number;
+  pressure: number;
 }
-const USUAL: Kept = { material: "latex", mass: 1, diameter: 8, volume: 1000 };
+const USUAL: Kept = { material: "latex", mass: 1, diameter: 8, volume: 1000, pressure: 180 };
 
 export class OwnEnvelope {
   readonly root = h("div", { class: "fields wide", role: "group", "aria-label": "An envelope of your own" });
   readonly #material = new ChoiceField("own-material", "Material", MATERIALS, { wide: true });
-  readonly #size = h("div", {});
+  readonly #size = h("div", { class: "fields wide" });
   readonly #numbers: Record<keyof typeof LIMITS, MeasureField>;
 
   constructor(units: Units) {
     const isKept = (value: unknown) => typeof value === "object" && value !== null;
     const kept: Kept = { ...USUAL, ...stored<Partial<Kept>>("envelope", isKept, {}) };
     const measure = (name: keyof typeof LIMITS) => new MeasureField(`own-${name}`, LIMITS[name], kept[name], units);
-    this.#numbers = { mass: measure("mass"), diameter: measure("diameter"), volume: measure("volume") };
+    this.#numbers = {
+      mass: measure("mass"),
+      diameter: measure("diameter"),
+      volume: measure("volume"),
+      pressure: measure("pressure"),
+    };
     this.#material.text = MATERIALS.some(([value]) => value === kept.material) ? kept.material : "latex";
     this.#material.input.addEventListener("input", () => this.#showSize());
     this.root.append(this.#material.root, this.#numbers.mass.root, this.#size);
     this.#showSize();
   }
 
+  /** Besides the mass, by the names of the service. */
+  get #sizes(): Record<string, MeasureField> {
+    const { diameter, volume, pressure } = this.#numbers;
+    if (this.#material.text === "latex") return { burst_diameter: diameter };
+    if (this.#material.text === "zero-pressure") return { envelope_volume: volume };
+    return { envelope_volume: volume, pressure_limit: pressure };
+  }
+
   #showSize(): void {
-    const { diameter, volume } = this.#numbers;
-    this.#size.replaceChildren((this.#material.text === "latex" ? diameter : volume).root);
+    this.#size.replaceChildren(...Object.values(this.#sizes).map(({ root }) => root));
   }
 
   /** Fields by the names of the service. */
   get fields(): Record<string, Field> {
-    const { mass, diameter, volume } = this.#numbers;
-    const size = this.#material.text === "latex" ? { burst_diameter: diameter } : { envelope_volume: volume };
-    return { envelope_mass: mass, ...size };
+    return { envelope_mass: this.#numbers.mass, ...this.#sizes };
   }
 
   /** By the names of the service; kept in this browser. */
   get values(): Values {
     const material = this.#material.text;
-    const { mass, diameter, volume } = this.#numbers;
-    store("envelope", { material, mass: mass.value, diameter: diameter.value, volume: volume.value });
-    return material === "latex"
-      ? { material, envelope_mass: mass.value!, burst_diameter: diameter.value! }
-      : { material, envelope_mass: mass.value!, envelope_volume: volume.value! };
+    const numbers = Object.entries(this.#numbers).map(([name, { value }]) => [name, value]);
+    store("envelope", { material, ...Object.fromEntries(numbers) });
+    const sizes = Object.entries(this.#sizes).map(([name, { value }]) => [name, value!]);
+    return { material, envelope_mass: this.#numbers.mass.value!, ...Object.fromEntries(sizes) };
   }
 }

@@ -48,22 +48,16 @@ export function sizingText(specs: Specs, balloon: Balloon, units: Units): string
 
 /** Why what can be sized cannot be flown, and the field that this is for; null where it can. */
 export function notFlown(
-  { burst_altitude, float_altitude, descent_rate }: Specs,
-  { fillBy, chute }: Balloon,
+  { burst_altitude, float_altitude }: Specs,
+  { fillBy }: Balloon,
   units: Units,
-): { name: "payload" | "chute" | Fill; reason: string } | null {
+): { name: "payload" | Fill; reason: string } | null {
   const top = burst_altitude ?? float_altitude!;
   const highest = FIELDS.burst.max;
-  if (top > highest) {
-    const [name, verb] = burst_altitude === null ? (["payload", "Floats"] as const) : ([fillBy, "Bursts"] as const);
-    const limit = formatAltitude(highest, units);
-    return { name, reason: `${verb} at ${formatAltitude(top, units)}, flights go up to ${limit}` };
-  }
-  const { min, max } = FIELDS.desc;
-  if (descent_rate === null || (descent_rate >= min && descent_rate <= max)) return null;
-  const speed = (rate: number) => formatSpeed(rate, units, "verticalSpeed");
-  const limits = `${speed(min)} to ${speed(max)}`;
-  return { name: "chute", reason: `Comes down at ${speed(descent_rate)} under ${chute} m, it must be ${limits}` };
+  if (top <= highest) return null;
+  const [name, verb] = burst_altitude === null ? (["payload", "Floats"] as const) : ([fillBy, "Bursts"] as const);
+  const limit = formatAltitude(highest, units);
+  return { name, reason: `${verb} at ${formatAltitude(top, units)}, flights go up to ${limit}` };
 }
 
 /** The field that a refusal belongs to. */

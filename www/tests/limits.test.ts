@@ -74,7 +74,12 @@ test("every limit is one of a parameter of a route", () => {
 
 test("an envelope of one's own has the limits of the service", () => {
   const { properties } = JSON.parse(readFileSync(CONTRACT, "utf8")).components.schemas.BalloonBody;
-  const pairs = { mass: "envelope_mass", diameter: "burst_diameter", volume: "envelope_volume" } as const;
+  const pairs = {
+    mass: "envelope_mass",
+    diameter: "burst_diameter",
+    volume: "envelope_volume",
+    pressure: "pressure_limit",
+  } as const;
   for (const [name, property] of Object.entries(pairs)) {
     const { minimum, maximum } = numeric(properties[property]);
     const { min, max } = OWN_LIMITS[name as keyof typeof pairs];
