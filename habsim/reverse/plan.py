@@ -159,10 +159,11 @@ class Configuration:
 
     @property
     def seconds(self) -> float:
-        """How long a flight from sea level lasts about, with a descent at its sea-level speed."""
+        """How long a flight lasts at most: from and to the lowest ground, down as slowly as there."""
         balloon, ascents = self.balloon, self.ascents
-        rise = self.top / balloon.ascent_rate if ascents is None else float(ascents.results[0, climb.SECONDS])
-        return rise + balloon.coast_seconds + self.top / balloon.descent_rate
+        way = self.top - kernels.LOWEST_GROUND
+        rise = way / balloon.ascent_rate if ascents is None else float(ascents.results[0, climb.SECONDS])
+        return rise + balloon.coast_seconds + way / balloon.descent_rate
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,20 @@ class SearchResult:
 
     @cached_property
     def probability(self) -> Floats:
-        """Share of the members that reach the zone (configurations, times, places), not a number where none tells."""
-        return _share(self.cells["hits"], self.cells["flown"])
+        """Share of the members that reach the zone (configurations, times, places), not a number where none tells.
+
+        One that cannot be judged counts as a miss, so this is what is certain: where it is told by few, it is low.
+        """
+        return self._mean(self.cells["hits"])
 
     @cached_property
     def score(self) -> Floats:
         """Mean score of the members, as `probability`."""
-        return _share(self.cells["score"] * SCORE_UNIT, self.cells["flown"])
+        return self._mean(self.cells["score"] * SCORE_UNIT)
+
+    def _mean(self, sums: npt.NDArray[Any]) -> Floats:
+        """Sums over the members (configurations, times, places) for each of them."""
+        return np.where(self.cells["flown"] > 0, sums / len(self.members), np.nan)
 
     def ranked(self, limit: int = RANKED) -> list[Candidate]:
         """The best places and launch times: by score, then by distance, then the earliest. Never a place not flown."""
@@ -249,12 +256,6 @@ def _merge(cells: npt.NDArray[np.void], more: npt.NDArray[np.void]) -> None:
     closer = (more["distance"] < cells["distance"]) | (same & (more["member"] < cells["member"]))
     for name in ("member", "distance", "time", "latitude", "longitude", "altitude"):
         cells[name][closer] = more[name][closer]
-
-
-def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
-    share = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
 
 
 def _goodness(launch_time: LaunchTime) -> tuple[float, float, float]:

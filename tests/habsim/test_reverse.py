@@ -316,6 +316,63 @@ def test_who_has_been_there_in_time_counts_though_the_winds_end_later() -> None:
     assert (int(found.cells["flown"].sum()), found.lost) == (1, ())
 
 
+@pytest.mark.parametrize("before", [0.0, 1.0, 59.0, 61.0, 3600.0])
+def test_who_is_there_when_the_winds_end_hits(before: float) -> None:
+    """A float on its way: hits do not depend on how near to their end it is asked for."""
+    long = Configuration("float", Balloon(5.0, 5.0, 10000.0, 47 * HOUR), PROFILES["float"])
+    winds = members(uniform(20.0, 0.0), days=1.0)
+    mission = TargetWindow(START + DAY - before, 0.9, step=1234.5)
+    found = search(plan(Target(0.0, 5.0, 400_000.0), mission=mission, configurations=(long,)), winds)
+    hits = int((found.cells["hits"].sum(axis=2) > 0).sum())
+    way = 2.0 * (400_000.0 + AREA.radius) / 20.0
+    assert hits == pytest.approx(way / 1234.5, abs=2.0)
+    assert (int(found.cells["flown"].sum()), found.lost) == (found.asked, ())
+
+
+@pytest.mark.parametrize("refine", [False, True])
+def test_a_pass_is_known_though_the_winds_end_later(refine: bool) -> None:
+    """Launched at the end of the day, it passes the zone after an hour; from further off nobody knows."""
+    long = Configuration("float", Balloon(5.0, 5.0, 10000.0, 47 * HOUR), PROFILES["float"])
+    mission = LaunchWindow(TimeWindow(START + DAY - 2 * HOUR, START + DAY))
+    target = Target(0.0, math.degrees(72_000.0 / EARTH_RADIUS), 25_000.0)
+    wanted = plan(target, mission=mission, configurations=(long,), refine=refine)
+    found = search(wanted, members(uniform(20.0, 0.0), days=1.0))
+    lat = AREA.places[:, 1]
+    passes = np.abs(np.radians(lat) * EARTH_RADIUS) < 25_000.0
+    np.testing.assert_array_equal(found.cells["hits"][0, 0], passes)
+    np.testing.assert_array_equal(found.cells["flown"][0, 0], passes)
+    (lost,) = found.lost
+    assert lost.flights == (~passes).sum()
+
+
+def test_who_cannot_be_judged_counts_as_a_miss() -> None:
+    """One member passes the zone before the winds end, two have not come there by then: at least one in three."""
+    long = Configuration("float", Balloon(5.0, 5.0, 10000.0, 47 * HOUR), PROFILES["float"])
+    mission = LaunchWindow(TimeWindow(START + DAY - 2 * HOUR, START + DAY))
+    target = Target(0.0, math.degrees(72_000.0 / EARTH_RADIUS), 2_000.0)
+    one = SearchArea(0.0, 0.0, 0.0, 1000.0)
+    winds = members(uniform(20.0, 0.0), uniform(2.0, 0.0), uniform(-20.0, 0.0), days=1.0)
+    found = search(plan(target, area=one, mission=mission, configurations=(long,)), winds)
+    assert found.cells["flown"].sum() == found.cells["hits"].sum() == 1
+    assert found.probability[0, 0, 0] == pytest.approx(1.0 / 3.0)
+    assert found.score[0, 0, 0] == pytest.approx(1.0 / 3.0, abs=1e-4)
+    assert [(lost.flights, lost.reason) for lost in found.lost] == [
+        (2, "are still in the air when the winds of the cycle end")
+    ]
+
+
+def test_a_launch_that_few_members_tell_of_ranks_after_one_that_many_do() -> None:
+    """One member lands in the middle of the zone and is told for two days, the others aside of it, for one day."""
+    middle, aside = uniform(20.0, 0.0), uniform(20.0, 0.5)
+    winds = {**members(*(aside,) * 5, days=1.0), 0: members(middle)[0]}
+    mission = LaunchWindow(TimeWindow(START, START + 1.5 * DAY), "land")
+    found = search(plan(Target(0.0, drift(20.0), 30_000.0), mission=mission), winds)
+    first = found.best_first(np.flatnonzero(found.cells["hits"]))[0]
+    assert found.cells["flown"].ravel()[first] == 5
+    assert found.cells["flown"].min() == 1
+    assert found.probability[found.cells["flown"] == 1].max() == pytest.approx(0.2)
+
+
 # --- What cannot be judged
 
 
@@ -323,7 +380,7 @@ def test_flights_that_leave_the_cycle_are_counted_and_named() -> None:
     """Launches from a day before to a day after the winds; the last that ends in time starts 6 h before their end."""
     mission = LaunchWindow(TimeWindow(START - DAY, START + 3 * DAY, 2 * HOUR))
     for refine in (False, True):
-        found = search(plan(Target(0.0, 0.5, 9e5), mission=mission, refine=refine), members(uniform(20.0, 0.0)))
+        found = search(plan(Target(20.0, 0.5, 9e5), mission=mission, refine=refine), members(uniform(20.0, 0.0)))
         flown = found.cells["flown"][0, :, 0]
         assert flown.tolist() == [0] * 12 + [1] * 24 + [0] * 12
         places = AREA.count
@@ -575,26 +632,94 @@ def test_refined_searches_of_the_demo_have_something_to_find() -> None:
     assert found.cells["hits"].sum() > 50
 
 
-def test_a_cell_that_says_nothing_is_divided_where_another_speaks() -> None:
-    """The middle of the central cell is never in the zone, a place in its corner hits; later nothing ever is."""
+def test_a_cell_that_says_nothing_is_divided() -> None:
+    """First a cell whose middle says nothing and whose corner hits, then nothing at all, then no flight that can."""
     points = SearchArea(0.0, 0.0, 13_000.0, 1000.0, "square").points
-    distances = np.full((2, len(points)), 1e6)
+    distances = np.full((3, len(points)), 1e6)
     central = np.abs(points).max(axis=1) <= 4
     distances[0, central] = 1000.0 * np.hypot(*(points[central] - 4).T)
-    distances[0, (points == 0).all(axis=1)] = np.inf
-    distances[1] = np.inf
+    distances[0, (points == 0).all(axis=1)] = np.nan
+    distances[1], distances[2] = np.nan, np.inf
     flown = np.zeros(distances.shape, np.bool_)
 
-    def fly(chosen: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
+    def fly(chosen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         assert not (flown & chosen).any()
         flown[chosen] = True
-        return np.where(flown, distances, np.inf), np.ones_like(flown)
+        return np.where(flown, distances, np.nan)
 
-    teller = refinement.fly_refined(refinement.levels(points, 1000.0), 2, 100.0, 1000.0, fly)
+    teller = refinement.fly_refined(refinement.levels(points, 1000.0), 3, 100.0, 1000.0, fly)
     (hit,) = np.flatnonzero(distances[0] == 0.0)
     assert flown[0, hit]
     assert teller[0, hit] == hit
-    assert flown.sum(axis=1)[1] == 9 < flown.sum(axis=1)[0] < 81
+    assert 9 < flown.sum(axis=1)[0] < 81
+    assert flown.sum(axis=1)[1:].tolist() == [len(points), 9]
+
+
+def rough() -> ElevationFile:
+    """Ridges of 2500 m and valleys of 300 m, a quarter of a degree apart, on a grid of a tenth."""
+    lat, lon = np.radians(np.arange(89.95, -90.0, -0.1))[:, None], np.radians(np.arange(0.05, 360.0, 0.1))
+    heights = 1400.0 + 700.0 * np.sin(720.0 * lat + 90.0 * lon) + 400.0 * np.sin(720.0 * lon) * np.cos(540.0 * lat)
+    return ElevationFile(heights.astype(np.int16), 89.95, 0.05, 0.1, 0.1)
+
+
+ROUGH = {0: Simulator(demo(0), rough())}
+LOW = Configuration("6 km", Balloon(5.0, 5.0, 6000.0), PROFILES["zpb"])
+LONG = Configuration("4 km, half an hour", Balloon(5.0, 5.0, 4000.0, 1800.0), PROFILES["zpb"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    where=st.tuples(st.floats(44.5, 45.5), st.floats(0.5, 1.5)),
+    off=st.tuples(st.floats(-0.15, 0.15), st.floats(-0.3, 0.1)),
+    above=st.floats(50.0, 500.0),
+    limit=st.sampled_from(["highest", "lowest", "none"]),
+    mission=st.sampled_from(["pass", "land", "arrival", "end"]),
+    configuration=st.sampled_from([LOW, LONG]),
+)
+def test_refined_search_finds_all_that_brute_force_finds_over_rough_ground(
+    *,
+    where: tuple[float, float],
+    off: tuple[float, float],
+    above: float,
+    limit: str,
+    mission: str,
+    configuration: Configuration,
+) -> None:
+    """Zones that end little above a valley, or begin there: of two neighbours one may get there and the other not."""
+    edge = float(ROUGH[0].ground.at(*where)) + above
+    lowest, highest = edge if limit == "lowest" else -math.inf, edge if limit == "highest" else math.inf
+    end = ROUGH[0].field.end
+    what: LaunchWindow | TargetWindow = LaunchWindow(TimeWindow(START, START + DAY), "pass")
+    if mission == "land":
+        what, lowest, highest = LaunchWindow(TimeWindow(START, START + DAY), "land"), -math.inf, math.inf
+    elif mission == "arrival":
+        what = TargetWindow(START + DAY, 1.0 / 12.0, 60.0, step=600.0)
+    elif mission == "end":
+        what = LaunchWindow(TimeWindow(end - 4000.0, end, 1000.0), "pass")
+    area = SearchArea(where[0] + off[0], where[1] + off[1], 13_000.0, 1000.0)
+    wanted = plan(Target(*where, 4_000.0, lowest, highest), area=area, mission=what, configurations=(configuration,))
+    brute, refined = search(wanted, ROUGH), search(dataclasses.replace(wanted, refine=True), ROUGH)
+    assert missed(refined, brute) == 0
+
+
+def test_a_zone_in_a_valley_is_not_refined_away() -> None:
+    """The flights of no coarse cell get below the top of the zone; some others do."""
+    found = {}
+    for refine in (False, True):
+        hits = flights = asked = 0
+        for shift in np.linspace(-0.1, 0.1, 5):
+            target = (45.1, 1.0 + float(shift))
+            edge = float(ROUGH[0].ground.at(*target)) + 60.0
+            wanted = plan(
+                Target(*target, 3_000.0, highest=edge), mission=LaunchWindow(TimeWindow(START, START + DAY)),
+                area=SearchArea(45.1, 0.85, 40_000.0, 1000.0), configurations=(LOW,), refine=refine,
+            )  # fmt: skip
+            result = search(wanted, ROUGH)
+            hits, flights = hits + int(result.cells["hits"].sum()), flights + result.flights
+            asked += result.asked
+        found[refine] = hits, flights / asked
+    assert found[True][0] == found[False][0] > 20
+    assert found[True][1] < 0.4
 
 
 def test_long_flights_are_not_refined_away() -> None:
