@@ -174,9 +174,10 @@ class SearchSubmitted(Answer):
 class BestLaunch(Answer):
     """A launch place and time with a configuration.
 
-    Of `members` that could be judged `hits` reach the zone; `probability` is their share and `score` their mean score:
-    1 through the centre, 0.5 at the edge, 0 for a miss. The rest is the closest approach of all members, that of
-    `member`, and null where neighbours told that it misses.
+    Of `members` that could be judged `hits` reach the zone; `probability` is their share of all members of the search
+    and `score` the mean of their scores: 1 through the centre, 0.5 at the edge, 0 for a miss, or for a member that
+    could not be judged. The rest is the closest approach of all members, that of `member`, and null where neighbours
+    told that it misses.
     """
 
     time: str = Field(description="RFC 3339")

@@ -493,6 +493,9 @@ def test_wrong_types_are_refused_by_name(world: Searching, path: str) -> None:
         ("members", "some", "different members"),
         ("members", [0, 7, 9], "members has 7, 9, which cycle 2026111900 has not; it has 0..2"),
         ("target", {**SEARCH["target"], "lowest": 2000, "highest": 1000}, "lowest is 2000 m, it must be at most"),
+        ("target.lowest", 2000, "target.lowest is 2000 m, but hit is land, and a landing is on the ground"),
+        ("target.highest", 0, "target.highest is 0 m, but hit is land, and a landing is on the ground"),
+        ("balloons.0.profile", "float", "hit is land, but the profile float of balloon '20 km' ends in the air"),
         ("cycle", "../../etc", "cycle is ../../etc, it must match"),
         ("arrival", ARRIVAL["arrival"], "arrival is not for mission launch_window; take window"),
         ("window", None, "window is missing; mission launch_window needs it"),
@@ -515,6 +518,12 @@ def test_what_cannot_be_is_refused(world: Searching, path: str, value: Any, told
 )
 def test_what_does_not_go_with_an_arrival(world: Searching, change: dict[str, Any], told: str) -> None:
     assert told in world.refused({**ARRIVAL, **change})
+
+
+@pytest.mark.parametrize("base", [{**SEARCH, "hit": "pass"}, ARRIVAL])
+def test_a_pass_may_float_and_has_altitudes(world: Searching, base: dict[str, Any]) -> None:
+    floating = changed(base, "balloons.0.profile", "float")
+    world.ok("user", "POST", "/reverse/estimate", changed(floating, "target.lowest", 1000))
 
 
 def test_a_search_of_a_million_millions_is_refused_with_the_count_and_the_limit(world: Searching) -> None:
