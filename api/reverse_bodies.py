@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from api.bodies import Body, Note, Title
-from api.params import CYCLE, BalloonQuery
+from api.params import CYCLE, BalloonParameters
 from api.tawhiri import as_rfc3339, within_calendar
 from habsim.montecarlo import MAX_ALTITUDE
 from habsim.profiles import PROFILES
@@ -122,17 +122,12 @@ class SearchArrival(Body):
     step_hours: StepHours = 6.0
 
 
-class SearchBalloon(BalloonQuery):
+class SearchBalloon(BalloonParameters):
     """A balloon that could be launched, by the names of `/sim`; a gas balloon is filled at sea level."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_name_is_misspelt(cls, given: Any) -> Any:
-        return given  # every unknown name is refused
 
     @model_validator(mode="after")
     def _can_fly(self) -> SearchBalloon:

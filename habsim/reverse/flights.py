@@ -164,7 +164,7 @@ class _Batch:
         some have landed by then. A flight that ended before the zone's times says nothing about one that lasts longer;
         nothing does where no flight can.
         """
-        tells = (status == kernels.LANDED) | (status == kernels.LAUNCH_OUT_OF_TIME)
+        tells: Bools = (status == kernels.LANDED) | (status == kernels.LAUNCH_OUT_OF_TIME)
         if not self.plan.lands:
             tells |= status == kernels.OUT_OF_TIME
         can_last = launches.table[:, kernels.TIME] + self.configuration.seconds >= self.plan.zone.earliest
