@@ -71,7 +71,7 @@ def candidates(found: SearchResult, cells: Indices) -> Columns:
     told = of["member"] != NO_MEMBER
 
     def of_the_closest(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-        return np.where(told, values, np.nan)
+        return np.where(told, values.astype(np.float64), np.nan)
 
     return {
         "time": found.plan.mission.window.times[time],

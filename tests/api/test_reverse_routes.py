@@ -273,6 +273,8 @@ def test_launch_times_are_ranked_by_their_best(world: Searching) -> None:
     assert [each["time"][11:13] for each in times] == ["00", "06", "12"]
     assert sorted(each["rank"] for each in times) == [1, 2, 3]
     assert {each["best"]["time"] for each in times} == {each["time"] for each in times}
+    (best,) = [each["best"] for each in times if each["rank"] == 1]
+    assert {"rank": 1, **best} == found["candidates"][0]
     assert all(each["places"] > 0 for each in times)
     assert found["members"] == [1]
 
