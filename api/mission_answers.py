@@ -153,7 +153,7 @@ class SearchSize(Answer):
     members: int
     flights: int
     chunks: int = Field(description="parts that are computed and kept one by one")
-    seconds: float = Field(description="about, on this machine alone, when everything is flown")
+    seconds: float = Field(description="about, when everything is flown by a worker on a machine like this one alone")
 
 
 class SearchEstimate(SearchSize):
@@ -174,9 +174,10 @@ class SearchSubmitted(Answer):
 class BestLaunch(Answer):
     """A launch place and time with a configuration.
 
-    Of `members` that could be judged `hits` reach the zone; `probability` is their share and `score` their mean score:
-    1 through the centre, 0.5 at the edge, 0 for a miss. The rest is the closest approach of all members, that of
-    `member`, and null where neighbours told that it misses.
+    Of `members` that could be judged `hits` reach the zone; `probability` is their share of all members of the search
+    and `score` the mean of their scores: 1 through the centre, 0.5 at the edge, 0 for a miss, or for a member that
+    could not be judged. The rest is the closest approach of all members, that of `member`, and null where neighbours
+    told that it misses.
     """
 
     time: str = Field(description="RFC 3339")
@@ -208,6 +209,7 @@ class SearchLaunchTime(Answer):
     rank: int = Field(description="among the launch times, the best being 1")
     places: int = Field(description="with a hit")
     mean_probability: float = Field(description="of a launch from anywhere in the search area")
+    reaching: int = Field(description="launches with a hit, of all configurations")
     best: BestLaunch
 
 
@@ -246,7 +248,6 @@ class PlaceProperties(Answer):
     score: float
     members: int
     hits: int
-    distance: float | None
 
 
 class PlaceFeature(Answer):
@@ -262,6 +263,8 @@ class PlaceLayer(Answer):
 
     type: Literal["FeatureCollection"]
     features: list[PlaceFeature]
+    total: int = Field(description="places that could be judged")
+    cut: bool = Field(description="whether the best of them alone are among the features")
 
 
 class SearchResults(Answer):
@@ -280,7 +283,9 @@ class SearchResults(Answer):
     time: str | None = Field(description="the launch time that candidates and map are of; null for all")
     limit: int
     offset: int
-    total: int = Field(description="candidates that are kept")
+    total: int = Field(description="candidates that are kept, the best")
+    reaching: int = Field(description="launches with a hit, of the search or of the launch time")
+    cut: bool = Field(description="whether more launches have a hit than are kept")
     candidates: list[LaunchCandidate]
     map: PlaceLayer
     warnings: list[str]

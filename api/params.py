@@ -63,20 +63,10 @@ Number = Annotated[float, BeforeValidator(_plain_number), Field(allow_inf_nan=Fa
 Integer = Annotated[int, BeforeValidator(_plain_integer)]
 
 
-class Query(BaseModel):
-    """Base of all query strings."""
+class Parameters(BaseModel):
+    """Base of what is asked."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_name_is_misspelt(cls, given: dict[str, Any]) -> dict[str, Any]:
-        """Refuse what looks like one of the parameters; what else a client may send is left alone."""
-        names = [field.alias or name for name, field in cls.model_fields.items()]
-        for name in given.keys() - set(names):
-            if not name.startswith(PERTURB) and (close := difflib.get_close_matches(name, names, 1, cutoff=0.75)):
-                raise ValueError(f"{_quoted(name)} is unknown; did you mean {close[0]}?")
-        return given
 
     @classmethod
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -89,8 +79,22 @@ class Query(BaseModel):
         return schema
 
 
+class Query(Parameters):
+    """Base of all query strings."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_name_is_misspelt(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Refuse what looks like one of the parameters; what else a client may send is left alone."""
+        names = [field.alias or name for name, field in cls.model_fields.items()]
+        for name in given.keys() - set(names):
+            if not name.startswith(PERTURB) and (close := difflib.get_close_matches(name, names, 1, cutoff=0.75)):
+                raise ValueError(f"{_quoted(name)} is unknown; did you mean {close[0]}?")
+        return given
+
+
 @functools.cache
-def _schema(model: type[Query]) -> dict[str, Any]:
+def _schema(model: type[Parameters]) -> dict[str, Any]:
     return BaseModel.model_json_schema.__func__(model)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -154,7 +158,7 @@ EnvelopeName = Annotated[str, Field(pattern=r"^[a-z0-9-]{1,32}$"), AfterValidato
 GasName = Literal["helium", "hydrogen", "methane"]
 
 
-class BalloonQuery(Query):
+class BalloonParameters(Parameters):
     """What flies, and by which profile."""
 
     profile: Literal["zpb", "standard", "float", "physical"] = Field("zpb", description="what the flight does")
@@ -211,7 +215,7 @@ class BalloonQuery(Query):
         return 0.0
 
     @model_validator(mode="after")
-    def _agrees_with_itself(self) -> BalloonQuery:
+    def _agrees_with_itself(self) -> BalloonParameters:
         if self.profile == "physical":
             self._has_a_balloon()
         else:
@@ -264,7 +268,7 @@ class BalloonQuery(Query):
         return balloon_of(self.model_dump(), self.launch_altitude)
 
 
-class LaunchQuery(BalloonQuery, PlaceQuery):
+class LaunchQuery(BalloonParameters, PlaceQuery):
     """What every flight needs."""
 
     timestamp: Number = Field(ge=0, le=1e11, description="launch, Unix seconds within the cycle")

@@ -80,7 +80,7 @@ def results(path: IdPath, query: ResultsQuery) -> Response:
             f"time is {query.time}, which is none of the launch times of the search that could be judged",
             {"times": [each["time"] for each in found.summary()["launch_times"]]},
         )
-    rows = found.rows(query.time)
+    rows, reaching = found.rows(query.time), found.reaching(query.time)
     page = rows[query.offset : query.offset + query.limit]
     return json_response(
         {
@@ -91,6 +91,8 @@ def results(path: IdPath, query: ResultsQuery) -> Response:
             "limit": query.limit,
             "offset": query.offset,
             "total": len(rows),
+            "reaching": reaching,
+            "cut": reaching > len(rows),
             "candidates": [found.candidate(row, rank) for rank, row in enumerate(page, query.offset + 1)],
             "map": found.map_layer(query.time),
         }

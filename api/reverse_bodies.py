@@ -9,9 +9,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from api.bodies import Body, Note, Title
-from api.params import CYCLE, BalloonQuery
+from api.params import CYCLE, BalloonParameters
 from api.tawhiri import as_rfc3339, within_calendar
 from habsim.montecarlo import MAX_ALTITUDE
+from habsim.profiles import PROFILES
 
 WIDEST = 2_000_000.0  # m
 MOST_BALLOONS, MOST_MEMBERS = 20, 100
@@ -123,17 +124,12 @@ class SearchArrival(Body):
     step_hours: StepHours = 6.0
 
 
-class SearchBalloon(BalloonQuery):
+class SearchBalloon(BalloonParameters):
     """A balloon that could be launched, by the names of `/sim`; a gas balloon is filled at sea level."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
     name: Annotated[str, StringConstraints(min_length=1, max_length=50, pattern=r"^[^\x00-\x1f\x7f]*$")]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_name_is_misspelt(cls, given: Any) -> Any:
-        return given  # every unknown name is refused
 
     @model_validator(mode="after")
     def _can_fly(self) -> SearchBalloon:
@@ -170,11 +166,28 @@ class SearchBody(Body):
             raise ValueError(f"{other} is not for mission {self.mission}; take {wanted}")
         if self.mission == "target_window" and self.hit == "land":
             raise ValueError("hit is land, but mission target_window asks who is in the zone at a time; leave it out")
+        if self.mission == "launch_window" and self.hit == "land":
+            self._can_land()
         names = [balloon.name for balloon in self.balloons]
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"balloons has {name!a} {names.count(name)} times; names must differ")
         return self
+
+    def _can_land(self) -> None:
+        for name in ("lowest", "highest"):
+            limit = getattr(self.target, name)
+            if limit is not None:
+                raise ValueError(
+                    f"target.{name} is {limit:g} m, but hit is land, and a landing is on the ground; leave it out "
+                    "or take hit pass"
+                )
+        for balloon in self.balloons:
+            if not PROFILES[balloon.profile].lands:
+                raise ValueError(
+                    f"hit is land, but the profile {balloon.profile} of balloon {balloon.name!a} ends in the air; "
+                    "take hit pass or another profile"
+                )
 
     def config(self) -> dict[str, Any]:
         """As the job takes it."""

@@ -106,7 +106,8 @@ def cancel(path: IdPath) -> Response:
 def results(path: IdPath) -> Response:
     """Of `forward` a flight, of `ensemble` what `/sim/spaceshot` answers; 409 while there is none.
 
-    Of `reverse` all that `/api/v1/reverse/plan/{id}/results` answers parts of, with the candidates as columns.
+    Of `reverse` all that `/api/v1/reverse/plan/{id}/results` answers parts of, with the candidates as columns and the
+    maps packed.
     """
     packed = services().missions.simulations.result(signing.viewer(), path.id)
     if request.accept_encodings.quality("gzip") > 0:

@@ -225,11 +225,14 @@ class Approaches:
 
     `closest` (n, 5): Unix seconds, latitude, longitude 0..360, altitude, great-circle distance (m) on the ground; the
     distance is infinite, and the rest not a number, where a flight was never within the zone's altitudes and times.
+    `at_any_altitude` (n,): that distance if all altitudes counted, infinite only where a flight was never within the
+    times. It is never larger, and goes evenly with the launch place also where only some flights are at the altitudes.
     `landing` (n, 4) as in `Flights`. `status` (n,): how each flight ended, `kernels.LANDED` or what kept it from that;
     what was noted before is there all the same. `missing`, `lacks_winds` as in `Flights`.
     """
 
     closest: Floats
+    at_any_altitude: Floats
     landing: Floats
     status: npt.NDArray[np.int64]
     missing: npt.NDArray[np.intp]
@@ -476,17 +479,19 @@ class Simulator:
         count = len(launches)
         scout = _Scout(self._winds, self.field.tiles)
         landing, outcome = np.empty((count, 4)), np.empty((count, 2), np.int64)
-        closest = np.full((count, 5), np.nan)
-        closest[:, 4] = np.inf
+        closest = np.full((count, 6), np.nan)
+        closest[:, 4:] = np.inf
         no_path, no_marks = np.empty((0, 1, 6)), np.zeros((0, len(profile.phases) + 1), np.int64)
         kernels.fly(
             scout.winds, _tables(launches, profile), self.ground.grid, profile.chain, launches.table,
             profile.direction, float(step), landing, outcome, no_path, no_marks, zone.table, closest,
         )  # fmt: skip
-        reached = np.isfinite(closest[:, 4])
-        closest[reached, 4] = 2.0 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * np.sqrt(closest[reached, 4]), 1.0))
+        chords = closest[:, 4:]
+        reached = np.isfinite(chords)
+        chords[reached] = 2.0 * EARTH_RADIUS * np.arcsin(np.minimum(0.5 * np.sqrt(chords[reached]), 1.0))
         lacks_winds = bool((outcome[:, 0] == kernels.NOT_RESIDENT).any())
-        return Approaches(closest, landing, outcome[:, 0].copy(), np.flatnonzero(scout.wanted), lacks_winds)
+        missing = np.flatnonzero(scout.wanted)
+        return Approaches(closest[:, :5], closest[:, 5], landing, outcome[:, 0].copy(), missing, lacks_winds)
 
     @property
     def top(self) -> float:

@@ -24,6 +24,7 @@ LOWEST_GROUND = -500.0  # m, below every shore
 LEVEL_TOLERANCE = 5.0  # m: a level this close counts as reached
 SCALE_HEIGHT_INVERSE = 1.0 / 7000.0  # 1/m: the logarithm of the pressure falls about this much in a metre
 GROUND_TOLERANCE = 0.01  # m
+TIME_TOLERANCE = 1e-6  # s: Unix seconds as floating-point numbers are 2.4e-7 s apart
 NARROWEST_CELL = 0.1  # of its width at the equator: nearer to the poles lie the sea and the even ice of Antarctica
 MAX_STEPS = 5_000_000  # of one flight; a guard, far above what any accepted request needs
 SCOUT_SECONDS = 6 * 3600.0  # for so long a flight goes on in the last winds it had, to see which tiles it will need
@@ -468,6 +469,23 @@ def time_of_ground(winds, air, ground, kind, rate, phase, point, stage, length, 
     return late
 
 
+@_inlined
+def _share(best, low, high, began, length):
+    """The share of a step of `length` s next to `best` that lies between two times of the phase, s."""
+    if length <= 0.0:
+        return 0.0
+    return min(max(best, (low - began) / length), max(high - began, low - began) / length)
+
+
+@_inlined
+def _chord_at(share, x, y, z, dx, dy, dz, zone):
+    """The unit vector at a share of the way from (x, y, z) by (dx, dy, dz), and its squared chord to the centre."""
+    x, y, z = x + share * dx, y + share * dy, z + share * dz
+    norm = math.sqrt(x * x + y * y + z * z)
+    x, y, z = x / norm, y / norm, z / norm
+    return x, y, z, (x - zone[ZONE_X]) ** 2 + (y - zone[ZONE_Y]) ** 2 + (z - zone[ZONE_Z]) ** 2
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def note_approach(air, kind, rate, phase, began, direction, start, end, zone, closest):
     """Note in `closest` where a step comes closest to the centre of `zone`, if it is closer than what is there.
@@ -477,20 +495,12 @@ def note_approach(air, kind, rate, phase, began, direction, start, end, zone, cl
     circle, run through by the chord P + f D of unit vectors: towards the centre T it points best where the derivative
     of T.(P + f D) / |P + f D| vanishes, at f = (T.D - T.P P.D) / (T.P D.D - T.D P.D), and T.P is 1 where it matters.
 
-    `closest` (5,): Unix seconds, lat, lon, alt, and the square of the chord to the centre on the unit sphere.
+    `closest` (6,): Unix seconds, lat, lon, alt, and the square of the chord to the centre on the unit sphere; last that
+    square for the part of the way within the zone's times, whatever its altitude.
     """
     first, last = direction * (zone[ZONE_FROM] - began), direction * (zone[ZONE_TO] - began)
     low, high = max(start[2], min(first, last)), min(end[2], max(first, last))
-    if rate != 0.0:
-        first = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_LOWEST])
-        last = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_HIGHEST])
-        low, high = max(low, min(first, last)), min(high, max(first, last))
-        # A climb is at its top where it is asked for an altitude above.
-        if kind == CLIMB and altitude_after(air, kind, rate, phase[0], phase[1], low) < zone[ZONE_LOWEST] - 0.01:
-            return
-    elif not zone[ZONE_LOWEST] <= phase[0] <= zone[ZONE_HIGHEST]:
-        return
-    if low > high:
+    if low > high + TIME_TOLERANCE:
         return
     ring, other = math.cos(start[0] / DEGREES), math.cos(end[0] / DEGREES)
     x, y, z = ring * math.cos(start[1] / DEGREES), ring * math.sin(start[1] / DEGREES), math.sin(start[0] / DEGREES)
@@ -501,17 +511,24 @@ def note_approach(air, kind, rate, phase, began, direction, start, end, zone, cl
     towards = zone[ZONE_X] * x + zone[ZONE_Y] * y + zone[ZONE_Z] * z
     # P.D is -D.D / 2, because both ends are on the sphere.
     turn = square * (towards + 0.5 * along)
-    length = end[2] - start[2]
-    from_share, to_share = (low - start[2]) / length if length > 0.0 else 0.0, 1.0
-    if length > 0.0:
-        to_share = (high - start[2]) / length
     # On the far side of the Earth that is where it points worst: one of the ends is best.
-    share = (along + 0.5 * towards * square) / turn if turn > 0.0 else (to_share if along > 0.0 else from_share)
-    share = min(max(share, from_share), to_share)
-    x, y, z = x + share * dx, y + share * dy, z + share * dz
-    norm = math.sqrt(x * x + y * y + z * z)
-    x, y, z = x / norm, y / norm, z / norm
-    chord = (x - zone[ZONE_X]) ** 2 + (y - zone[ZONE_Y]) ** 2 + (z - zone[ZONE_Z]) ** 2
+    best = (along + 0.5 * towards * square) / turn if turn > 0.0 else (2.0 if along > 0.0 else -1.0)
+    length = end[2] - start[2]
+    chord = _chord_at(_share(best, low, high, start[2], length), x, y, z, dx, dy, dz, zone)[3]
+    closest[5] = min(closest[5], chord)
+    if rate != 0.0:
+        first = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_LOWEST])
+        last = time_to_altitude(air, kind, rate, phase[0], phase[1], zone[ZONE_HIGHEST])
+        low, high = max(low, min(first, last)), min(high, max(first, last))
+        # A climb is at its top where it is asked for an altitude above.
+        if kind == CLIMB and altitude_after(air, kind, rate, phase[0], phase[1], low) < zone[ZONE_LOWEST] - 0.01:
+            return
+    elif not zone[ZONE_LOWEST] <= phase[0] <= zone[ZONE_HIGHEST]:
+        return
+    if low > high + TIME_TOLERANCE:
+        return
+    share = _share(best, low, high, start[2], length)
+    x, y, z, chord = _chord_at(share, x, y, z, dx, dy, dz, zone)
     if chord < closest[4]:
         elapsed = start[2] + share * length
         alt = altitude_after(air, kind, rate, phase[0], phase[1], elapsed)
@@ -541,7 +558,7 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
     Fills `landing` (n, 4): Unix seconds, lat, lon, alt of the last point; `outcome` (n, 2): how the flight ended, and
     what it met as bits. The first m flights are written to `path` (m, capacity, 6): Unix seconds, lat, lon, alt, u, v;
     `marks` (m, p + 1) tells where each phase begins and, last, how many points there are, which may be more than were
-    kept. The closest approach of each flight to `zone` (7,) is noted in `closest` (n, 5), see `note_approach`, which
+    kept. The closest approach of each flight to `zone` (7,) is noted in `closest` (n, 6), see `note_approach`, which
     finds there what was noted before. Both are None where nobody asks: this is compiled without it then.
     """
     phases = chain.shape[0]
@@ -630,6 +647,11 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                     cell = min(ground.row_step, ground.column_step * max(math.cos(lat / DEGREES), NARROWEST_CELL))
                     speed = drift * math.hypot(u, v) + 0.01
                     length = min(length, max(EARTH_RADIUS * cell / DEGREES / speed, 1.0))
+                # The last step ends where the winds end, so that what is known by then is known.
+                left = end_time - time if direction > 0.0 else time
+                outlasts = length > left + TIME_TOLERANCE
+                if outlasts:
+                    length = max(left, 0.0)
 
                 point = (lat, lon, alt, c, time, elapsed)
                 stage = (u, v, level)
@@ -654,14 +676,15 @@ def fly(winds, air, ground, chain, launches, direction, longest, landing, outcom
                     alt = limit
                 elapsed = after
                 time = phase_time + direction * elapsed
-                if time > end_time + 1e-6 or time < -1e-6:
-                    status = OUT_OF_TIME
-                    break
                 if closest is not None:
                     note_approach(
                         air, kind, rate, phase, winds.start + phase_time, direction,
                         (point[0], point[1], point[5]), (lat, lon, elapsed), zone, closest[flight],
                     )  # fmt: skip
+                if outlasts and not on_ground:
+                    time = end_time if direction > 0.0 else 0.0
+                    status = OUT_OF_TIME
+                    break
         if winds.tile_shift >= 0 and whole_at(winds.held + 8) > 0:
             status = NOT_RESIDENT
         if recorded:

@@ -48,6 +48,11 @@ class Profile:
         """Whether its launches must bring climbs."""
         return any(phase.vertical == kernels.CLIMB for phase in self.phases)
 
+    @property
+    def lands(self) -> bool:
+        """Whether its flights end on the ground."""
+        return self.phases[-1].end == kernels.END_GROUND
+
     @cached_property
     def chain(self) -> npt.NDArray[np.int64]:
         """The phases as `kernels.fly` reads them, (phases, 5)."""

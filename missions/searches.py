@@ -21,6 +21,7 @@ from habsim.reverse import (
     TargetWindow,
     TimeWindow,
     estimate,
+    starts_inside,
 )
 from missions.configs import balloon_of
 from simulate import MemberSimulator, Orchestrator
@@ -90,7 +91,8 @@ def sized(config: dict[str, Any], orchestrator: Orchestrator) -> Sized:
     members = _members(config.get("members", ALL), cycle)
     size = estimate(search, len(members), cores=os.cpu_count() or 1)
     simulator = _first(orchestrator, cycle, members)
-    return Sized(search, cycle, members, simulator, size, _outside(search, cycle, simulator))
+    warnings = (*_outside(search, cycle, simulator), *_inside(search, simulator))
+    return Sized(search, cycle, members, simulator, size, warnings)
 
 
 def _members(asked: str | list[int], cycle: Cycle) -> tuple[int, ...]:
@@ -127,6 +129,16 @@ def _outside(search: Plan, cycle: Cycle, simulator: MemberSimulator) -> tuple[st
     if outside == len(times):
         raise OutsideCycleError(f"the launch times {utc(times[0])} to {utc(times[-1])} are outside {covers}")
     return (f"{outside} of {len(times)} launch times are outside {covers}",) if outside else ()
+
+
+def _inside(search: Plan, simulator: MemberSimulator) -> tuple[str, ...]:
+    """Whether launches are told as passes because they start in the zone."""
+    if not isinstance(search.mission, LaunchWindow) or search.lands or not starts_inside(search, simulator.ground):
+        return ()
+    return (
+        "launches from within the zone pass through it at their start and rank first: set target.lowest above the "
+        "ground, or search another area",
+    )
 
 
 def seconds(moment: str) -> float:

@@ -4,11 +4,12 @@ A search flies every place of a grid at every launch time with every configurati
 which flights pass through the zone, land in it, or are in it at a time. It is cut into chunks that know all they need,
 so that they can run anywhere and in any order, and so that finished ones can be kept:
 
-    results = fly_chunks(simulators, chunks(plan, members), cancelled=..., threads=2)
+    results = (fly_chunk(simulators, chunk) for chunk in chunks(plan, members))
     found = combine(plan, members, results)
+    best = table(found)
 """
 
-from habsim.reverse.flights import ChunkResult, fly_chunk, score
+from habsim.reverse.flights import SCORE_UNIT, ChunkResult, fly_chunk, score
 from habsim.reverse.plan import (
     MAX_FLIGHTS,
     STEP_SECONDS,
@@ -23,17 +24,19 @@ from habsim.reverse.plan import (
     TimeWindow,
     chunks,
     estimate,
+    starts_inside,
 )
-from habsim.reverse.results import Candidate, LaunchTime, Lost, SearchResult, combine
-from habsim.reverse.search import fly_chunks, search
-from habsim.reverse.tables import Table, table
+from habsim.reverse.results import LaunchTime, Lost, SearchResult, combine
+from habsim.reverse.tables import PLACE, Columns, Table, candidates, layer, table
 
 __all__ = [
     "MAX_FLIGHTS",
+    "PLACE",
+    "SCORE_UNIT",
     "STEP_SECONDS",
-    "Candidate",
     "Chunk",
     "ChunkResult",
+    "Columns",
     "Configuration",
     "Estimate",
     "LaunchTime",
@@ -46,12 +49,13 @@ __all__ = [
     "Target",
     "TargetWindow",
     "TimeWindow",
+    "candidates",
     "chunks",
     "combine",
     "estimate",
     "fly_chunk",
-    "fly_chunks",
+    "layer",
     "score",
-    "search",
+    "starts_inside",
     "table",
 ]

@@ -43,6 +43,8 @@ REASONS = {
     GROUNDED: "would start on ground above the altitude of their burst or float",
 }
 
+_UNFINISHED = (kernels.OUT_OF_TIME, kernels.BAD_WIND, kernels.TOO_LONG)
+
 
 @dataclass(frozen=True)
 class ChunkResult:
@@ -84,11 +86,15 @@ def fly_chunk(simulators: Mapping[int, Simulator], chunk: Chunk) -> ChunkResult:
 
 
 class _Flown:
-    """The flights of one member in a chunk, each array (times, places): `closest` and `status` as in `Approaches`."""
+    """The flights of one member in a chunk, each array (times, places).
+
+    `closest` and `status` as in `Approaches`, `bound` as `refinement.Fly` returns it.
+    """
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self.closest = np.full((*shape, 5), np.nan)
         self.closest[..., 4] = np.inf
+        self.bound = np.full(shape, np.nan)
         self.status = np.zeros(shape, np.int64)
         self.count = 0
 
@@ -131,23 +137,39 @@ class _Batch:
         of = np.zeros(len(table), np.int64)
         return Launches(table, Climbs(ascents.altitudes, ascents.per_second, of))
 
-    def fly(self, simulator: Simulator, flown: _Flown, chosen: Bools) -> tuple[Floats, Bools]:
+    def fly(self, simulator: Simulator, flown: _Flown, chosen: Bools) -> Floats:
         """Fly the chosen launches into `flown`; returns what `refinement.Fly` asks for."""
         launches = self.launches(chosen)
         if len(launches):
-            zone = self.plan.zone
-            found = simulator.approach(launches, self.configuration.profile, zone, step=self.plan.step)
-            closest, status = found.closest, found.status
+            found = simulator.approach(launches, self.configuration.profile, self.plan.zone, step=self.plan.step)
+            closest, bound, status = found.closest, found.at_any_altitude, found.status
             if self.plan.lands:
                 closest = np.column_stack([found.landing, _distance(self.plan.target, found.landing)])
-            # What is known by the end of the zone's times is known, however the flight goes on.
-            reached = np.minimum(found.landing[:, 0], simulator.field.end) >= zone.latest
-            status[(status == kernels.OUT_OF_TIME) & reached] = kernels.LANDED
+                bound = closest[:, 4].copy()
+            else:
+                # However a flight goes on: a hit is one, and what is no hit when the zone's times are over is a miss.
+                known = (closest[:, 4] <= self.plan.target.radius) | (found.landing[:, 0] >= self.plan.zone.latest)
+                status[known & np.isin(status, _UNFINISHED)] = kernels.LANDED
             equilibrium = launches.table[:, kernels.EQUILIBRIUM_ALTITUDE]
             status[launches.table[:, kernels.ALTITUDE] >= equilibrium] = GROUNDED
-            flown.closest[chosen], flown.status[chosen] = closest, status
+            bound[~self._tells(launches, bound, status)] = np.nan
+            flown.closest[chosen], flown.status[chosen], flown.bound[chosen] = closest, status, bound
             flown.count += len(launches)
-        return flown.closest[..., 4], flown.status == kernels.LANDED
+        return flown.bound
+
+    def _tells(self, launches: Launches, bound: Floats, status: npt.NDArray[np.int64]) -> Bools:
+        """Whether a flight's `bound` says something about those from near its launch.
+
+        To the end of the winds all fly for the same time, so what comes close by then can be compared, but not where
+        some have landed by then. A flight that ended before the zone's times says nothing about one that lasts longer;
+        nothing does where no flight can.
+        """
+        tells: Bools = (status == kernels.LANDED) | (status == kernels.LAUNCH_OUT_OF_TIME)
+        if not self.plan.lands:
+            tells |= status == kernels.OUT_OF_TIME
+        can_last = launches.table[:, kernels.TIME] + self.configuration.seconds >= self.plan.zone.earliest
+        tells &= np.isfinite(bound) | ~can_last | (status == kernels.LAUNCH_OUT_OF_TIME)
+        return tells
 
 
 @functools.lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ Values are taken as checked, but for the size of the search, which `estimate` re
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import numpy.typing as npt
 
 from habsim import balloons, climb, kernels
 from habsim.balloons import Ascents, BalloonSpec
-from habsim.classes import Balloon, Zone
+from habsim.classes import Balloon, ElevationFile, Zone
 from habsim.errors import BadRequestError
 from habsim.landing import Plane, to_vectors
 from habsim.profiles import Profile
@@ -62,13 +63,11 @@ class SearchArea:
 
     @property
     def count(self) -> int:
-        """How many places there are; beyond a million across the circle, how many fit its area."""
+        """How many places there are."""
         reach = self._reach
         across = 2 * math.floor(reach) + 1
         if self.shape == "square":
             return across**2
-        if across > 1_000_000:
-            return round(math.pi * reach**2)
         columns = np.arange(-(across // 2), across // 2 + 1)
         return int((2 * np.floor(np.sqrt(reach**2 - columns**2)).astype(np.int64) + 1).sum())
 
@@ -85,8 +84,16 @@ class SearchArea:
     @cached_property
     def places(self) -> Floats:
         """Longitude -180..180 and latitude (count, 2), degrees: distance and bearing from the centre are exact."""
-        plane = Plane.at(to_vectors(np.array([[self.longitude, self.latitude]]))[0])
-        return plane.unproject(np.asarray(self.points * self.spacing, np.float64))
+        return self.located(self.points)
+
+    def located(self, points: npt.NDArray[np.int64]) -> Floats:
+        """Some of the `points` as `places`."""
+        return self.plane.unproject(np.asarray(points * self.spacing, np.float64))
+
+    @property
+    def plane(self) -> Plane:
+        """That of the grid, in metres."""
+        return Plane.at(to_vectors(np.array([[self.longitude, self.latitude]]))[0])
 
 
 @dataclass(frozen=True)
@@ -159,10 +166,11 @@ class Configuration:
 
     @property
     def seconds(self) -> float:
-        """How long a flight from sea level lasts about, with a descent at its sea-level speed."""
+        """How long a flight lasts at most: from and to the lowest ground, down as slowly as there."""
         balloon, ascents = self.balloon, self.ascents
-        rise = self.top / balloon.ascent_rate if ascents is None else float(ascents.results[0, climb.SECONDS])
-        return rise + balloon.coast_seconds + self.top / balloon.descent_rate
+        way = self.top - kernels.LOWEST_GROUND
+        rise = way / balloon.ascent_rate if ascents is None else float(ascents.results[0, climb.SECONDS])
+        return rise + balloon.coast_seconds + way / balloon.descent_rate
 
 
 @dataclass(frozen=True)
@@ -188,6 +196,24 @@ class Plan:
     def lands(self) -> bool:
         """Whether landings are what counts."""
         return isinstance(self.mission, LaunchWindow) and self.mission.hit == "land"
+
+
+def starts_inside(plan: Plan, ground: ElevationFile) -> bool:
+    """Whether a launch from the area is in the zone at its start, at any time.
+
+    Looked for at a grid of points of each, so an overlap of less than a twentieth of both may not be seen.
+    """
+    target, area = plan.target, plan.area
+    zone = SearchArea(target.latitude, target.longitude, target.radius, target.radius / 20.0)
+    coarse = dataclasses.replace(area, spacing=max(area.spacing, area.radius / 20.0))
+    points = np.concatenate([zone.places, coarse.places])
+    vectors = to_vectors(points)
+    from_area = np.abs(area.plane.project(vectors))
+    off = from_area.max(axis=1) if area.shape == "square" else np.hypot(*from_area.T)
+    in_both = (np.hypot(*zone.plane.project(vectors).T) <= target.radius) & (off <= area.radius + 1.0)
+    lon, lat = points[in_both].T
+    heights = ground.at(lat, lon % 360.0)
+    return bool(((heights >= target.lowest) & (heights <= target.highest)).any())
 
 
 @dataclass(frozen=True)

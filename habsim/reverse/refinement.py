@@ -2,15 +2,16 @@
 
 Two balloons launched r apart at the same time are at most r exp(g T) apart after T seconds in winds whose gradient is
 at most g (Gronwall, T. H., 1919: Note on the derivatives with respect to a parameter of the solutions of a system of
-differential equations, Annals of Mathematics 20). So are their closest approaches to a point, whichever part of the
-way counts. A cell is left out when the flight from its middle misses the zone by more than that for its outermost
-place.
+differential equations, Annals of Mathematics 20). So are their closest approaches to a point, whichever times count. A
+cell is left out when the flight from its middle misses the zone by more than that for its outermost place.
+
+Which altitudes count is not asked here: of two neighbours over uneven ground one may get below the highest altitude of
+the zone and the other not. The closest approach at any altitude is a lower bound of that within the zone, so a cell
+that it rules out has no hit at its altitudes either.
 
 What can be missed: a hit among flights whose winds change more over a cell than `GRADIENT`, and more than `MARGIN`
 times what the flights from neighbouring cells show: a shear line narrower than a coarse cell, or a mountain that
-stands in the way of few flights only. A cell whose flight was never within the zone's altitudes and times, or could
-not be flown, says nothing: it is divided where any other flight of that launch time says something, and left out where
-none does.
+stands in the way of few flights only. A cell whose flight says nothing is divided.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.intp]
 
-# Flies the chosen flights (times, places) and returns for all flown so far, same shape, the distances from the zone's
-# centre (m, infinite where never within its altitudes and times) and whether the flight could be judged.
-Fly = Callable[[Bools], tuple[Floats, Bools]]
+# Flies the chosen flights (times, places) and returns for all flown so far, same shape, how close to the zone's centre
+# each came, m: infinite where no flight of that launch time can hit, not a number where it says nothing of others.
+Fly = Callable[[Bools], Floats]
 
 
 @dataclass(frozen=True)
@@ -96,18 +97,16 @@ def fly_refined(cells: list[Level], times: int, radius: float, seconds: float, f
     for level, finer in zip(cells, [*cells[1:], None], strict=True):
         chosen = np.zeros_like(flown)
         chosen[:, level.middle] = active
-        distance, judged = fly(chosen & ~flown)
+        distance = fly(chosen & ~flown)
         flown |= chosen
         told = active[:, level.cell_of] & ~flown
         teller[told] = np.broadcast_to(level.middle[level.cell_of], told.shape)[told]
         if finer is None:
             break
         distance = distance[:, level.middle]
-        known = active & judged[:, level.middle] & np.isfinite(distance)
-        stretch = np.maximum(floor, MARGIN * _steepest(level, distance, known))
-        near = known & (distance - stretch[:, None] * level.reach <= radius)
-        silent = active & ~known & known.any(axis=1, keepdims=True)
-        active = (near | silent)[:, level.cell_of[finer.middle]]
+        stretch = np.maximum(floor, MARGIN * _steepest(level, distance, active & np.isfinite(distance)))
+        ruled_out = distance - stretch[:, None] * level.reach > radius
+        active = (active & ~ruled_out)[:, level.cell_of[finer.middle]]
     teller[flown] = np.broadcast_to(np.arange(places), flown.shape)[flown]
     return teller
 

@@ -1,4 +1,4 @@
-"""What came of a search: probabilities for each place and launch time, ranked, as a table and as a map layer."""
+"""What came of a search: its chunks put together, probabilities of each place and launch time, and which is better."""
 
 from __future__ import annotations
 
@@ -17,48 +17,22 @@ from habsim.reverse.plan import Plan, chunks
 
 Floats = npt.NDArray[np.float64]
 
-RANKED = 100
-MAPPED = 20_000  # places of a map layer: about 6 MB
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One place and launch time with one configuration, as good as its `rank` says, from 1.
-
-    Of `members` that could be judged `hits` reach the zone; `probability` is their share, `score` their mean score
-    (see `flights.score`), by which candidates are ranked, then by `distance`. `distance` (m from the centre of the
-    zone), `hit_time`, `hit_latitude`, `hit_longitude` and `hit_altitude` are of the closest approach of all members,
-    that of `member`: of the landing where landings count. Times are Unix seconds.
-    """
-
-    rank: int
-    time: float
-    latitude: float
-    longitude: float
-    configuration: str
-    probability: float
-    score: float
-    members: int
-    hits: int
-    member: int
-    distance: float
-    hit_time: float
-    hit_latitude: float
-    hit_longitude: float
-    hit_altitude: float
-
 
 @dataclass(frozen=True)
 class LaunchTime:
-    """How good one launch time is: its `best` candidate, and all places with the configuration of that one.
+    """How good one launch time is, `rank` from 1 among all; `time` in Unix seconds.
 
-    `places` of them have a hit, `mean_probability` is that of a launch from anywhere in the search area.
+    `best` is the flat index of its best cell. Of all places with the configuration of that one `places` have a hit, and
+    `mean_probability` is that of a launch from anywhere in the search area. `reaching` cells have a hit, of all
+    configurations.
     """
 
     time: float
-    best: Candidate
+    rank: int
+    best: int
     places: int
     mean_probability: float
+    reaching: int
 
 
 @dataclass(frozen=True)
@@ -92,113 +66,59 @@ class SearchResult:
 
     @cached_property
     def probability(self) -> Floats:
-        """Share of the members that reach the zone (configurations, times, places), not a number where none tells."""
-        return _share(self.cells["hits"], self.cells["flown"])
+        """Share of the members that reach the zone (configurations, times, places), not a number where none tells.
+
+        One that cannot be judged counts as a miss, so this is what is certain: where it is told by few, it is low.
+        """
+        return self._mean(self.cells["hits"])
 
     @cached_property
     def score(self) -> Floats:
         """Mean score of the members, as `probability`."""
-        return _share(self.cells["score"] * SCORE_UNIT, self.cells["flown"])
+        return self._mean(self.cells["score"] * SCORE_UNIT)
 
-    def ranked(self, limit: int = RANKED) -> list[Candidate]:
-        """The best places and launch times: by score, then by distance, then the earliest. Never a place not flown."""
-        some = np.flatnonzero(self.cells["hits"])
-        if len(some) < limit:
-            some = np.flatnonzero(np.isfinite(self.cells["distance"]))
-        return [self._candidate(rank, int(cell)) for rank, cell in enumerate(self.best_first(some)[:limit], 1)]
+    def _mean(self, sums: npt.NDArray[Any]) -> Floats:
+        """Sums over the members (configurations, times, places) for each of them."""
+        return np.where(self.cells["flown"] > 0, sums / len(self.members), np.nan)
 
     def launch_times(self) -> list[LaunchTime]:
         """How good each launch time is, in the order of time; those at which no flight could be judged are left out."""
-        found = []
+        bests, found = [], []
         for index, time in enumerate(self.plan.mission.window.times):
-            cells = self.cells[:, index]
-            some = np.argwhere(np.isfinite(cells["distance"]))
-            if not len(some):
+            reached = np.isfinite(self.cells["distance"][:, index])
+            if not reached.any():
                 continue
-            flat = np.ravel_multi_index((some[:, 0], np.full(len(some), index), some[:, 1]), self.cells.shape)
-            best = int(self.best_first(flat)[0])
+            configuration, place = np.nonzero(reached)
+            cells = np.ravel_multi_index((configuration, np.full_like(place, index), place), self.cells.shape)
+            best = self.best_first(cells)[0]
             probability = self.probability[np.unravel_index(best, self.cells.shape)[0], index]
             known = probability[np.isfinite(probability)]
-            candidate = self._candidate(1, best)
-            found.append(LaunchTime(float(time), candidate, int((known > 0.0).sum()), float(known.mean())))
-        ranks = {id(x): n for n, x in enumerate(sorted(found, key=_goodness), 1)}
-        return [dataclasses.replace(x, best=dataclasses.replace(x.best, rank=ranks[id(x)])) for x in found]
-
-    def table(self, limit: int = RANKED) -> list[dict[str, Any]]:
-        """`ranked` as rows of plain numbers and words."""
-        return [dataclasses.asdict(candidate) for candidate in self.ranked(limit)]
-
-    def map_layer(self, time: float | None = None, limit: int = MAPPED) -> dict[str, Any]:
-        """The places as GeoJSON points (RFC 7946), each with the best it offers, at one launch `time` or at any.
-
-        At most `limit` places, the best. Places that were left out, because a neighbour told that they miss, have a
-        probability of 0 and no distance. Raises ValueError for a time that is none of the launch times.
-        """
-        cells = self.best_of_places(time)[:limit].tolist()
-        features = [self._feature(self._candidate(rank, cell)) for rank, cell in enumerate(cells, 1)]
-        return {"type": "FeatureCollection", "features": features}
-
-    def best_of_places(self, time: float | None = None) -> npt.NDArray[np.intp]:
-        """For each place the cell that is the best, at one launch `time` or at any, as indices of the flat `cells`.
-
-        The best places first; those where no flight could be judged are left out. Raises as `map_layer`.
-        """
-        times = self.plan.mission.window.times
-        chosen = slice(None)
-        if time is not None:
-            index = np.flatnonzero(times == time)
-            if not len(index):
-                raise ValueError(f"{_utc(time)} is not one of the {len(times)} launch times")
-            chosen = slice(int(index[0]), int(index[0]) + 1)
-        score = np.nan_to_num(self.score[:, chosen], nan=-1.0)
-        places = score.shape[2]
-        score = score.reshape(-1, places)
-        highest = score.max(axis=0)
-        distance = np.where(score == highest, self.cells["distance"][:, chosen].reshape(-1, places), np.inf)
-        best = np.argmin(distance, axis=0)
-        configuration, at = np.divmod(best, len(times[chosen]))
-        cells = np.ravel_multi_index((configuration, at + (chosen.start or 0), np.arange(places)), self.cells.shape)
-        where = np.flatnonzero(highest >= 0.0)
-        found: npt.NDArray[np.intp] = cells[where[np.lexsort((where, distance.min(axis=0)[where], -highest[where]))]]
-        return found
+            reaching = int(np.count_nonzero(self.cells["hits"][:, index]))
+            bests.append(best)
+            found.append(LaunchTime(float(time), 0, int(best), int((known > 0.0).sum()), float(known.mean()), reaching))
+        # Of equal ones the earlier is better, whatever place it is at.
+        order = np.array(bests, np.intp)
+        ranks = np.empty(len(order), np.intp)
+        score, distance = self.score.ravel()[order], self.cells["distance"].ravel()[order]
+        ranks[np.lexsort((distance, -score))] = np.arange(1, len(order) + 1)
+        return [dataclasses.replace(each, rank=int(rank)) for each, rank in zip(found, ranks, strict=True)]
 
     def best_first(self, cells: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-        """Indices of the flat `cells` in the order of `ranked`."""
+        """Indices of the flat `cells` in their rank: by score, then by distance, then the earliest."""
         configuration, time, place = np.unravel_index(cells, self.cells.shape)
         distance, score = self.cells["distance"].ravel()[cells], self.score.ravel()[cells]
         return cells[np.lexsort((place, configuration, time, distance, -score))]
 
-    def _candidate(self, rank: int, cell: int) -> Candidate:
-        configuration, time, place = np.unravel_index(cell, self.cells.shape)
-        found = self.cells[configuration, time, place]
-        longitude, latitude = self.plan.area.places[place]
-        return Candidate(
-            rank=rank,
-            time=float(self.plan.mission.window.times[time]),
-            latitude=float(latitude),
-            longitude=float(longitude),
-            configuration=self.plan.configurations[configuration].name,
-            probability=float(self.probability[configuration, time, place]),
-            score=float(self.score[configuration, time, place]),
-            members=int(found["flown"]),
-            hits=int(found["hits"]),
-            member=int(found["member"]),
-            distance=float(found["distance"]),
-            hit_time=float(found["time"]),
-            hit_latitude=float(found["latitude"]),
-            hit_longitude=(float(found["longitude"]) + 180.0) % 360.0 - 180.0,
-            hit_altitude=float(found["altitude"]),
-        )
-
-    @staticmethod
-    def _feature(candidate: Candidate) -> dict[str, Any]:
-        properties: dict[str, Any] = {
-            name: getattr(candidate, name)
-            for name in ("rank", "time", "configuration", "probability", "score", "members", "hits")
-        }
-        properties["distance"] = None if candidate.member == NO_MEMBER else round(candidate.distance, 1)
-        position = [round(candidate.longitude, 6), round(candidate.latitude, 6)]
-        return {"type": "Feature", "geometry": {"type": "Point", "coordinates": position}, "properties": properties}
+    def best_of_places(self, time: int | None = None) -> npt.NDArray[np.intp]:
+        """For each place the flat index of the cell that is the best, at one launch time, by its index, or at any."""
+        chosen = slice(None) if time is None else slice(time, time + 1)
+        score = np.nan_to_num(self.score[:, chosen], nan=-1.0)
+        times, places = score.shape[1:]
+        score = score.reshape(-1, places)
+        distance = self.cells["distance"][:, chosen].reshape(-1, places)
+        best = np.argmin(np.where(score == score.max(axis=0), distance, np.inf), axis=0)
+        configuration, at = np.divmod(best, times)
+        return np.ravel_multi_index((configuration, at + (time or 0), np.arange(places)), self.cells.shape)
 
 
 def combine(plan: Plan, members: Sequence[int], results: Iterable[ChunkResult]) -> SearchResult:
@@ -249,16 +169,6 @@ def _merge(cells: npt.NDArray[np.void], more: npt.NDArray[np.void]) -> None:
     closer = (more["distance"] < cells["distance"]) | (same & (more["member"] < cells["member"]))
     for name in ("member", "distance", "time", "latitude", "longitude", "altitude"):
         cells[name][closer] = more[name][closer]
-
-
-def _share(part: npt.NDArray[Any], whole: npt.NDArray[Any]) -> Floats:
-    share = np.full(part.shape, np.nan)
-    np.divide(part, whole, out=share, where=whole > 0)
-    return share
-
-
-def _goodness(launch_time: LaunchTime) -> tuple[float, float, float]:
-    return -launch_time.best.score, launch_time.best.distance, launch_time.time
 
 
 def _utc(timestamp: float) -> str:

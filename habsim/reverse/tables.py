@@ -1,4 +1,4 @@
-"""The part of a search that is worth keeping, as columns of numbers."""
+"""What of a search is worth keeping: the best launches as columns of numbers, and a map of places for each time."""
 
 from __future__ import annotations
 
@@ -9,31 +9,32 @@ import numpy as np
 import numpy.typing as npt
 
 from habsim.reverse.flights import NO_MEMBER
-from habsim.reverse.results import MAPPED, SearchResult
+from habsim.reverse.results import SearchResult
 
 RANKED = 1000
 TIMED = 50_000  # rows for all launch times together
 _FEWEST_OF_A_TIME = 20
 
+# The best that a place offers: indices of its launch time and configuration; of `members` that could be judged, 0 where
+# none could, `hits` reach the zone; `score` is the sum of theirs in millionths.
+PLACE = np.dtype([("time", "u2"), ("configuration", "u2"), ("members", "u2"), ("hits", "u2"), ("score", "u4")])
+
 Indices = npt.NDArray[np.intp]
+Columns = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Table:
-    """Candidates, best first, as columns of one length named as the fields of `Candidate`.
+    """Candidates, best first, as columns of one length, see `candidates`; the first `ranked` are those of all times."""
 
-    `place` and `configuration` are indices. `member` is -1, and what is of the closest approach not a number, for a
-    place whose neighbours told that it misses. The first `ranked` rows are the best of the whole search.
-    """
-
-    columns: dict[str, npt.NDArray[Any]]
+    columns: Columns
     ranked: int
 
 
-def table(found: SearchResult, *, ranked: int = RANKED, timed: int = TIMED, mapped: int = MAPPED) -> Table:
-    """The `ranked` best candidates, the best `timed` / launch times of each launch time, and the best of each place.
+def table(found: SearchResult, *, ranked: int = RANKED, timed: int = TIMED) -> Table:
+    """The `ranked` best candidates, and the best `timed` / launch times of each launch time.
 
-    Of places the best `mapped` at most.
+    Those with a hit; where fewer than `ranked` have one, all that could be judged.
     """
     some = np.flatnonzero(found.cells["hits"])
     if len(some) < ranked:
@@ -42,10 +43,53 @@ def table(found: SearchResult, *, ranked: int = RANKED, timed: int = TIMED, mapp
     of_a_time = max(timed // found.cells.shape[1], _FEWEST_OF_A_TIME)
     _, time, _ = np.unravel_index(order, found.cells.shape)
     kept = (np.arange(len(order)) < ranked) | (_place_among_equals(time) < of_a_time)
-    places = found.best_of_places()[:mapped]
-    kept |= np.isin(order, places)
-    rows = np.concatenate([order[kept], places[~np.isin(places, order)]])
-    return Table(_columns(found, rows), min(ranked, len(order)))
+    return Table(candidates(found, order[kept]), min(ranked, len(order)))
+
+
+def layer(found: SearchResult, time: int | None = None) -> npt.NDArray[np.void]:
+    """The best that each place offers, of type `PLACE` (places,): at one launch time, by its index, or at any."""
+    best = found.best_of_places(time)
+    cells = found.cells.ravel()[best]
+    places = np.empty(len(best), PLACE)
+    places["configuration"], places["time"], _ = np.unravel_index(best, found.cells.shape)
+    places["members"], places["hits"], places["score"] = cells["flown"], cells["hits"], cells["score"]
+    return places
+
+
+def candidates(found: SearchResult, cells: Indices) -> Columns:
+    """What is known of flat `cells`, as columns of one length.
+
+    `place` and `configuration` are indices, `time` and `hit_time` Unix seconds. Of `members` that could be judged
+    `hits` reach the zone; `probability` and `score` as in `SearchResult`. `distance` (m from the centre of the zone),
+    `hit_time`, `hit_latitude`, `hit_longitude` and `hit_altitude` are of the closest approach of all members, that of
+    `member`: of the landing where landings count. That is -1, and they are not a number, for a place whose neighbours
+    told that it misses.
+    """
+    configuration, time, place = np.unravel_index(cells, found.cells.shape)
+    of = found.cells.ravel()[cells]
+    longitude, latitude = found.plan.area.places[place].T
+    told = of["member"] != NO_MEMBER
+
+    def of_the_closest(values: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        return np.where(told, values.astype(np.float64), np.nan)
+
+    return {
+        "time": found.plan.mission.window.times[time],
+        "place": place,
+        "latitude": latitude,
+        "longitude": longitude,
+        "configuration": configuration,
+        "probability": found.probability.ravel()[cells],
+        "score": found.score.ravel()[cells],
+        "members": of["flown"].astype(np.int64),
+        "hits": of["hits"].astype(np.int64),
+        "member": of["member"].astype(np.int64),
+        "distance": of_the_closest(of["distance"]),
+        "hit_time": of_the_closest(of["time"]),
+        "hit_latitude": of_the_closest(of["latitude"]),
+        "hit_longitude": of_the_closest((of["longitude"] + 180.0) % 360.0 - 180.0),
+        "hit_altitude": of_the_closest(of["altitude"]),
+    }
 
 
 def _place_among_equals(values: Indices) -> Indices:
@@ -55,31 +99,3 @@ def _place_among_equals(values: Indices) -> Indices:
     before = np.empty(len(values), np.intp)
     before[by_value] = np.arange(len(values)) - np.searchsorted(ordered, ordered, side="left")
     return before
-
-
-def _columns(found: SearchResult, rows: Indices) -> dict[str, npt.NDArray[Any]]:
-    configuration, time, place = np.unravel_index(rows, found.cells.shape)
-    cells = found.cells.ravel()[rows]
-    longitude, latitude = found.plan.area.places[place].T
-    told = cells["member"] != NO_MEMBER
-
-    def of_the_closest(values: npt.NDArray[Any], decimals: int) -> npt.NDArray[np.float64]:
-        return np.where(told, np.round(values.astype(np.float64), decimals), np.nan)
-
-    return {
-        "time": found.plan.mission.window.times[time],
-        "place": place,
-        "latitude": np.round(latitude, 6),
-        "longitude": np.round(longitude, 6),
-        "configuration": configuration,
-        "probability": np.round(found.probability.ravel()[rows], 6),
-        "score": np.round(found.score.ravel()[rows], 6),
-        "members": cells["flown"].astype(np.int64),
-        "hits": cells["hits"].astype(np.int64),
-        "member": cells["member"].astype(np.int64),
-        "distance": of_the_closest(cells["distance"], 1),
-        "hit_time": of_the_closest(cells["time"], 0),
-        "hit_latitude": of_the_closest(cells["latitude"], 6),
-        "hit_longitude": of_the_closest((cells["longitude"] + 180.0) % 360.0 - 180.0, 6),
-        "hit_altitude": of_the_closest(cells["altitude"], 1),
-    }

@@ -15,9 +15,11 @@ from flask.testing import FlaskClient
 from sqlalchemy import text
 
 from api import mission_answers
+from habsim.errors import ConflictError
 from habsim.reverse import MAX_FLIGHTS
 from habsim.reverse import plan as plans
 from missions.jobtypes import JOB_TYPES
+from missions.reverseresult import Result
 from store.manifest import wind_file_name
 from store.publish import publish
 from tests.api.test_answers import assert_is
@@ -241,7 +243,7 @@ def test_results_of_one_launch_time(world: Searching, done: str) -> None:
         assert [{**candidate, "rank": 0} for candidate in found["candidates"]] == [
             {**candidate, "rank": 0} for candidate in of_time
         ]
-        assert found["total"] == len(of_time) == len(found["map"]["features"])
+        assert found["total"] == len(of_time) < found["places"] == len(found["map"]["features"])
         assert {feature["properties"]["time"] for feature in found["map"]["features"]} == {found["time"]}
     told = error_text(world.ask("user", "GET", f"{path}?time=2026-11-19T07:00:00Z"), 400, path)
     assert told.startswith("time is 2026-11-19T07:00:00Z, which is none of the launch times")
@@ -271,6 +273,8 @@ def test_launch_times_are_ranked_by_their_best(world: Searching) -> None:
     assert [each["time"][11:13] for each in times] == ["00", "06", "12"]
     assert sorted(each["rank"] for each in times) == [1, 2, 3]
     assert {each["best"]["time"] for each in times} == {each["time"] for each in times}
+    (best,) = [each["best"] for each in times if each["rank"] == 1]
+    assert {"rank": 1, **best} == found["candidates"][0]
     assert all(each["places"] > 0 for each in times)
     assert found["members"] == [1]
 
@@ -294,6 +298,52 @@ def test_a_flight_passes_through_the_zone_at_an_altitude(world: Searching) -> No
     assert world.found(body)["flights"]["hits"] == 0  # by then the wind has carried it away
     body["target"] = {"lat": 45.0, "lon": 0.5, "radius": 5000, "highest": 1000}
     assert world.found(body)["flights"]["hits"] == 9
+
+
+def test_a_launch_area_that_reaches_into_the_zone_is_told(world: Searching) -> None:
+    """Else the best pass is a launch from the middle of the zone, at any time and through any winds."""
+    body = {**SEARCH, "hit": "pass"}
+    (told,) = world.ok("user", "POST", "/reverse/estimate", body)["warnings"]
+    assert told.startswith("launches from within the zone pass through it at their start and rank first")
+    assert world.found(body)["warnings"] == [told]
+    for other in (SEARCH, ARRIVAL, changed(body, "target.lowest", 1), changed(body, "target.lat", 46)):
+        assert world.ok("user", "POST", "/reverse/estimate", other)["warnings"] == []
+
+
+def test_all_places_of_a_launch_time_are_on_its_map(world: Searching, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few candidates are kept; what is not kept or not shown is counted."""
+    body = changed(SEARCH, "area.spacing", 2000)
+    body["target"]["radius"] = 100_000
+    body["window"]["step_hours"] = 0.2
+    simulation_id = world.planned(body)
+    world.work()
+    path = f"/reverse/plan/{simulation_id}/results?limit=1000"
+    places, times = 2821, 90
+    found = world.ok("user", "GET", f"{path}&time=2026-11-19T06:12:00Z")
+    assert (found["places"], found["times"]) == (places, times)
+    reaching = [each["reaching"] for each in found["launch_times"]]
+    assert reaching == [each["places"] for each in found["launch_times"]]
+    assert (found["reaching"], found["cut"]) == (reaching[31], True)
+    assert found["total"] < 0.5 * found["reaching"]
+    layer = found["map"]
+    assert (len(layer["features"]), layer["total"], layer["cut"]) == (places, places, False)
+    assert sum(feature["properties"]["hits"] > 0 for feature in layer["features"]) == reaching[31]
+    assert {feature["properties"]["time"] for feature in layer["features"]} == {"2026-11-19T06:12:00Z"}
+    scores = [feature["properties"]["score"] for feature in layer["features"]]
+    assert scores == sorted(scores, reverse=True)
+    whole = world.ok("user", "GET", path)
+    assert (whole["reaching"], whole["total"], whole["cut"]) == (sum(reaching), 1000, True)
+    monkeypatch.setattr("missions.reverseresult.MAPPED", 100)
+    layer = world.ok("user", "GET", path)["map"]
+    assert (len(layer["features"]), layer["total"], layer["cut"]) == (100, places, True)
+    assert [feature["properties"]["score"] for feature in layer["features"]] == [
+        feature["properties"]["score"] for feature in whole["map"]["features"][:100]
+    ]
+
+
+def test_what_an_earlier_version_kept_is_refused_with_the_way_out() -> None:
+    with pytest.raises(ConflictError, match=r"earlier version of HABSIM .* search again"):
+        Result(json.dumps({"mission": "launch_window", "table": {"columns": {}}}).encode())
 
 
 def test_who_is_in_the_zone_at_a_time(world: Searching) -> None:
@@ -493,6 +543,9 @@ def test_wrong_types_are_refused_by_name(world: Searching, path: str) -> None:
         ("members", "some", "different members"),
         ("members", [0, 7, 9], "members has 7, 9, which cycle 2026111900 has not; it has 0..2"),
         ("target", {**SEARCH["target"], "lowest": 2000, "highest": 1000}, "lowest is 2000 m, it must be at most"),
+        ("target.lowest", 2000, "target.lowest is 2000 m, but hit is land, and a landing is on the ground"),
+        ("target.highest", 0, "target.highest is 0 m, but hit is land, and a landing is on the ground"),
+        ("balloons.0.profile", "float", "hit is land, but the profile float of balloon '20 km' ends in the air"),
         ("cycle", "../../etc", "cycle is ../../etc, it must match"),
         ("arrival", ARRIVAL["arrival"], "arrival is not for mission launch_window; take window"),
         ("window", None, "window is missing; mission launch_window needs it"),
@@ -515,6 +568,12 @@ def test_what_cannot_be_is_refused(world: Searching, path: str, value: Any, told
 )
 def test_what_does_not_go_with_an_arrival(world: Searching, change: dict[str, Any], told: str) -> None:
     assert told in world.refused({**ARRIVAL, **change})
+
+
+@pytest.mark.parametrize("base", [{**SEARCH, "hit": "pass"}, ARRIVAL])
+def test_a_pass_may_float_and_has_altitudes(world: Searching, base: dict[str, Any]) -> None:
+    floating = changed(base, "balloons.0.profile", "float")
+    world.ok("user", "POST", "/reverse/estimate", changed(floating, "target.lowest", 1000))
 
 
 def test_a_search_of_a_million_millions_is_refused_with_the_count_and_the_limit(world: Searching) -> None:

@@ -163,6 +163,16 @@ def test_a_flight_that_is_never_at_the_altitudes_is_nowhere(low: float, high: fl
     assert np.isnan(found[:DISTANCE]).all()
 
 
+@pytest.mark.parametrize("window", [(-math.inf, 9000.0), (10001.0, math.inf), (9999.0, 10001.0)])
+def test_the_closest_approach_at_any_altitude_heeds_the_times_alone(window: tuple[float, float]) -> None:
+    zone = Zone(0.0, 0.5, *window, START + 600.0, START + 1200.0)
+    found = EAST.approach(coasting(), PROFILES["float"], zone)
+    gone = math.degrees(20.0 * 1200.0 / (EARTH_RADIUS + 10000.0))
+    assert found.at_any_altitude[0] == pytest.approx((0.5 - gone) * DEGREE, abs=0.1)
+    early = EAST.approach(coasting(hours=0.1), PROFILES["float"], zone)
+    assert early.at_any_altitude[0] == math.inf
+
+
 def test_a_flight_that_stays_on_the_edge_counts() -> None:
     assert float_by(EAST, coasting(), Zone(0.0, 0.5, 10000.0, 12000.0))[DISTANCE] < 0.01
     assert float_by(EAST, coasting(), Zone(0.0, 0.5, 8000.0, 10000.0))[DISTANCE] < 0.01
@@ -175,6 +185,27 @@ def test_only_the_times_of_the_zone_count(first: float, last: float) -> None:
     assert found[TIME] - START == pytest.approx(first, abs=1e-3)
     gone = math.degrees(20.0 * first / (EARTH_RADIUS + 10000.0))
     assert found[DISTANCE] == pytest.approx((1.0 + gone) * DEGREE, abs=0.1)
+
+
+@pytest.mark.parametrize("before", [0.0, 1.0, 59.0, 61.0])
+def test_where_a_flight_is_when_the_winds_end_is_known(before: float) -> None:
+    """It floats on beyond them, launched at no round time: its last step ends with the winds."""
+    end = START + DAY - before
+    launch = launches(time=START + DAY - 7654.3, alt=10000.0, equil=10000.0, coast=86400.0)
+    found = EAST.approach(launch, PROFILES["float"], Zone(0.0, 0.5, earliest=end, latest=end), step=60.0)
+    gone = math.degrees(20.0 * (7654.3 - before) / (EARTH_RADIUS + 10000.0))
+    assert found.status[0] == kernels.OUT_OF_TIME
+    assert found.closest[0, TIME] == pytest.approx(end, abs=1e-5)
+    assert found.closest[0, DISTANCE] == pytest.approx(abs(gone - 0.5) * DEGREE, abs=0.5)
+    assert found.landing[0, 0] == START + DAY
+
+
+def test_flights_backwards_are_known_to_the_start_of_the_winds() -> None:
+    launch = launches(time=START + 1234.5, alt=20000.0, asc=5.0)
+    found = EAST.approach(launch, PROFILES["reverse"], Zone(0.0, 0.0, earliest=START, latest=START), step=60.0)
+    assert found.status[0] == kernels.OUT_OF_TIME
+    assert found.closest[0, TIME] == START
+    assert found.closest[0, ALT] == pytest.approx(20000.0 - 5.0 * 1234.5, abs=0.01)
 
 
 def test_a_flight_that_is_over_by_then_is_nowhere() -> None:
@@ -286,7 +317,7 @@ def test_closest_point_of_any_arc(
     end = math.cos(length) * up + math.sin(length) * way
     end_lat, end_lon = math.degrees(math.asin(end[2])), math.degrees(math.atan2(end[1], end[0]))
     zone = Zone(target_lat, target_lon, earliest=100.0 * first, latest=100.0 * last)
-    closest = np.full(5, np.inf)
+    closest = np.full(6, np.inf)
     kernels.note_approach(
         air(), kernels.CONSTANT_RATE, 0.0, (1000.0, 1000.0), 0.0, 1.0, (lat, lon, 0.0), (end_lat, end_lon, 100.0),
         zone.table, closest,

@@ -21,7 +21,7 @@ import pytest
 from sqlalchemy import text
 
 from habsim.errors import BadRequestError, CycleChangedError
-from habsim.reverse import Chunk, chunks, fly_chunk, search
+from habsim.reverse import Chunk, chunks, fly_chunk
 from habsim.reverse import plan as plans
 from missions.accounts import NewAccount, Viewer
 from missions.cluster import LocalCores, orchestrator_for
@@ -35,6 +35,7 @@ from missions.simulations import NewSimulation
 from settings import Settings
 from simulate import Orchestrator
 from store.publish import publish
+from tests.searching import ranked, search
 from tests.worlds import CYCLE, START, make_bucket, make_settings, sample, uniform, write_field
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -152,7 +153,7 @@ def test_a_job_finds_what_a_search_finds(
     simulators = {member: orchestrator.simulator(cycle, member) for member in cycle.members}
     whole = search(search_of(CONFIG), simulators)
     columns = found["table"]["columns"]
-    best = whole.ranked(found["table"]["ranked"])
+    best = ranked(whole, found["table"]["ranked"])
     assert len(best) == found["table"]["ranked"] > 100
     for name in ("time", "latitude", "longitude", "probability", "hits", "member", "hit_altitude"):
         assert columns[name][: len(best)] == pytest.approx([getattr(each, name) for each in best], abs=0.05)

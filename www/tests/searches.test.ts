@@ -1,7 +1,16 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { write } from "../src/export";
-import { type Candidate, type Found, percentText, scaleTop, shownTimes, takeawayOf } from "../src/missions/launches";
+import {
+  type Candidate,
+  cutText,
+  type Found,
+  percentText,
+  reachedText,
+  scaleTop,
+  shownTimes,
+  takeawayOf,
+} from "../src/missions/launches";
 import {
   bodyOf,
   type Draft,
@@ -207,6 +216,23 @@ describe("what is found", () => {
     const times = [4, 1, 3, 2].map((rank) => ({ rank })) as Parameters<typeof shownTimes>[0];
     expect(shownTimes(times, 2).map(({ rank }) => rank)).toEqual([1, 2]);
     expect(shownTimes(times, 4)).toHaveLength(4);
+  });
+
+  test("counts members that nobody could judge among those that do not reach the zone", () => {
+    expect(reachedText({ hits: 4, members: 21 }, 21)).toBe("4 of 21 members reach the zone.");
+    expect(reachedText({ hits: 1, members: 1 }, 21)).toBe("1 of 21 members reach the zone, 20 cannot be judged.");
+  });
+
+  test("says what is not shown", () => {
+    const map = { features: [{}, {}], total: 2, cut: false };
+    const whole = { cut: false, total: 3, reaching: 2, map } as unknown as Found;
+    expect(cutText(whole)).toBeNull();
+    expect(cutText({ ...whole, cut: true, total: 1000, reaching: 6345 })).toBe(
+      "The best 1,000 of 6,345 launches that reach the zone are listed.",
+    );
+    expect(cutText({ ...whole, map: { ...whole.map, total: 31_000, cut: true } })).toBe(
+      "The best 2 of 31,000 places are on the map.",
+    );
   });
 
   test("has a scale that is filled, and percents that can be told apart", () => {

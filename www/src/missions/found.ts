@@ -10,7 +10,17 @@ import { encodePlan } from "../share";
 import { onTheme, theme } from "../theme";
 import { formatAltitude, formatDistance, formatUtc, formatUtcShort } from "../units";
 import { type App, attempt, problemLine, reasonOf, type Simulation, secondsOf, sentence } from "./app";
-import { type Candidate, type Found, type Launch, percentText, scaleTop, shownTimes, takeawayOf } from "./launches";
+import {
+  type Candidate,
+  cutText,
+  type Found,
+  type Launch,
+  percentText,
+  reachedText,
+  scaleTop,
+  shownTimes,
+  takeawayOf,
+} from "./launches";
 import { near, PlaceMap } from "./placemap";
 import { type Draft, draftFrom, planOfLaunch } from "./searches";
 import { boundsOf, drawSearch } from "./searchmap";
@@ -218,7 +228,12 @@ class FoundView {
     const more = h("button", { type: "button" }, `${rest.toLocaleString("en")} more`);
     more.addEventListener("click", () => void attempt(more, this.#problem, () => this.#append()));
     const all = h("button", { type: "button", onclick: () => void this.#pick(null) }, "All launch times");
-    this.#more.replaceChildren(...(rest > 0 ? [more] : []), ...(this.#picked ? [all] : []));
+    const kept = h("span", { class: "note" }, cutText(this.#found) ?? "");
+    this.#more.replaceChildren(
+      ...(rest > 0 ? [more] : []),
+      ...(this.#picked ? [all] : []),
+      ...(this.#found.cut || this.#found.map.cut ? [kept] : []),
+    );
     this.#choose(this.#candidates[0] ?? null);
     this.#draw();
   }
@@ -305,10 +320,12 @@ class FoundView {
   }
 
   /** One launch in a sentence, and the way to fly it. */
-  #says(one: Launch & { rank?: number }): (HTMLElement | string)[] {
+  #says(
+    one: Pick<Launch, "time" | "lat" | "lon" | "configuration" | "hits" | "members"> & { rank?: number },
+  ): (HTMLElement | string)[] {
     const balloon = this.#search?.balloons.find(({ name }) => name === one.configuration);
     const what = `${one.rank ? `Launch ${one.rank}` : "Launch"} at ${formatUtcShort(secondsOf(one.time))} UTC: `;
-    const members = `${one.hits} of ${one.members} members reach the zone. `;
+    const members = `${reachedText(one, this.first.members.length)} `;
     if (!balloon) return [what, members];
     const plan = planOfLaunch(DEFAULT_PLAN, one, balloon);
     return [what, members, h("a", { href: `/#${encodePlan(plan, this.first.provenance.cycle)}` }, "Fly it on the map")];
@@ -345,7 +362,7 @@ class FoundView {
           (one) => Math.abs(one.lat - lat) < 1e-5 && Math.abs(one.lon - lon) < 1e-5 && one.time === properties.time,
         );
         if (same) this.#choose(same);
-        else this.#about.replaceChildren(...this.#says({ ...properties, lat, lon } as Launch));
+        else this.#about.replaceChildren(...this.#says({ ...properties, lat, lon }));
       });
       this.#places.addLayer(dot);
     }

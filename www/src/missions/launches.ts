@@ -51,6 +51,23 @@ function known(values: Record<string, string | number | null>): Record<string, s
   >;
 }
 
+/** How many of all members reach the zone; those that nobody could judge do not count as reaching it. */
+export function reachedText({ hits, members }: Pick<Launch, "hits" | "members">, all: number): string {
+  const unknown = all - members;
+  return `${hits} of ${all} members reach the zone${unknown > 0 ? `, ${unknown} cannot be judged` : ""}.`;
+}
+
+/** What is not shown of what was found, or null. */
+export function cutText({ cut, total, reaching, map }: Found): string | null {
+  const count = (number: number) => number.toLocaleString("en");
+  const parts = [
+    ...(cut ? [`the best ${count(total)} of ${count(reaching)} launches that reach the zone are listed`] : []),
+    ...(map.cut ? [`the best ${count(map.features.length)} of ${count(map.total)} places are on the map`] : []),
+  ];
+  const text = parts.join("; ");
+  return text ? `${text[0]!.toUpperCase()}${text.slice(1)}.` : null;
+}
+
 /** The launch times to show, in the order of time: the best where there are more than `most`. */
 export function shownTimes(times: LaunchTime[], most: number): LaunchTime[] {
   return times.length <= most ? times : times.filter(({ rank }) => rank <= most);
