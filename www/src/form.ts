@@ -42,7 +42,7 @@ const PROFILES: Record<Profile, { label: string; note: string }> = {
   float: { label: "Float", note: "Climbs and stays up" },
 };
 const MODES: Record<Mode, { label: string; note: string }> = {
-  single: { label: "Single", note: "One flight with one member; it follows every change" },
+  single: { label: "Single", note: "One flight with one member" },
   ensemble: { label: "Ensemble", note: "All members, each with perturbed copies: where it may land" },
   sweep: { label: "Launch times", note: "One flight for each launch time" },
 };

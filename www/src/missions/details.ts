@@ -3,11 +3,12 @@
 import { definitions, h } from "../dom";
 import { planText } from "../plantext";
 import { formatBytes, formatDuration, formatUtc } from "../units";
-import { heading, moment, type Simulation, type View } from "./app";
+import { type App, demoTag, heading, isOnDemo, moment, oneOf, reasonOf, type Simulation, type View } from "./app";
 import { lostOnMap, mapLink, planOf } from "./configs";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
-
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
+import { draftFrom, type SearchBody } from "./searches";
+import { searchLine, searchRows } from "./searchtext";
 import { isUnderWay, simulationsView, statusOf } from "./simulations";
 
 export const simulationView: View = (root, app, signal, id) => {
@@ -17,11 +18,11 @@ export const simulationView: View = (root, app, signal, id) => {
   const status = h("div", { class: "big-status", role: "status" });
   const facts = h("section", { class: "card" });
   const result = h("div", { class: "found" });
-  root.append(trouble, top, status, result, facts);
+  root.append(trouble, top, result, facts);
   let shown = "";
   let hasResult = false;
   const look = async () => {
-    const one = await app.session.ask<Simulation>("GET", `simulations/${encodeURIComponent(id)}`, undefined, signal);
+    const one = await oneOf(app, id, signal);
     status.replaceChildren(statusOf(one));
     const now = JSON.stringify({ ...one, progress: 0 });
     if (now !== shown) {
@@ -29,10 +30,9 @@ export const simulationView: View = (root, app, signal, id) => {
       top.replaceChildren(headOf(one));
       facts.replaceChildren(...factsOf(one));
     }
-    if (one.type === "reverse" && one.status === "completed" && !hasResult) {
+    if (one.status === "completed" && !hasResult) {
       hasResult = true;
-      const { showFound } = await import("./found");
-      if (!signal.aborted) await showFound(result, app, one, signal);
+      await showResult(result, app, one, signal);
     }
     return isUnderWay(one) ? BUSY_MS : IDLE_MS;
   };
@@ -45,8 +45,9 @@ export const simulationView: View = (root, app, signal, id) => {
       {},
       h("p", {}, h("a", { href: "#/simulations" }, "Simulations")),
       heading(
-        nameOf(one),
-        ...(link ? [h("a", { class: "button primary", href: link }, "Open on the map")] : []),
+        [nameOf(one), status, demoTag(isOnDemo(one))],
+        ...(link && !isUnderWay(one) ? [h("a", { class: "button", href: link }, "Fly again on the map")] : []),
+        againLink(one),
         ...(isOwn && isUnderWay(one)
           ? [h("button", { type: "button", onclick: () => cancel(app, one, again) }, "Cancel")]
           : []),
@@ -57,6 +58,7 @@ export const simulationView: View = (root, app, signal, id) => {
             ]
           : []),
       ),
+      one.type === "reverse" && h("p", { class: "quiet" }, searchLine(searchOf(one), app.units)),
       one.description && h("p", { class: "description" }, one.description),
     );
   };
@@ -70,6 +72,7 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Type", KINDS[one.type]],
         ["Launch", plan ? formatUtc(plan.time) : null],
         ["Plan", plan && planText(plan, app.units)],
+        ...(one.type === "reverse" ? searchRows(searchOf(one), app.units) : []),
         ["By", one.user.username],
         ["Shared", one.shared ? "with the organisation" : "no"],
         ["Submitted", moment(one.created)],
@@ -77,11 +80,17 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Ended", moment(one.completed)],
         ["Computed for", one.completed ? formatDuration(one.computation_seconds) : null],
         ["Result", one.result_bytes ? formatBytes(one.result_bytes) : null],
-        ["Cycle", typeof cycle === "string" ? cycle : null],
+        ["Cycle", typeof cycle === "string" ? `${cycle}${isOnDemo(one) ? ", demo winds" : ""}` : null],
         ["Tries", one.attempts > 1 ? String(one.attempts) : null],
       ]),
       ...(lost.length && plan
-        ? [h("p", { class: "note" }, `On the map it is flown without ${lost.join(" and ")}, which links cannot hold.`)]
+        ? [
+            h(
+              "p",
+              { class: "note" },
+              `Flown again on the map it is without ${lost.join(" and ")}, which links cannot hold.`,
+            ),
+          ]
         : []),
       h(
         "details",
@@ -99,3 +108,24 @@ export const simulationView: View = (root, app, signal, id) => {
     signal,
   );
 };
+
+/** Leads to the form, filled with what was asked here; null for what the form cannot hold. */
+function againLink(one: Simulation): HTMLElement | null {
+  const [form, isHeld] =
+    one.type === "reverse" ? ["reverse", draftFrom(one.config) !== null] : ["new", planOf(one) !== null];
+  return isHeld ? h("a", { class: "button", href: `#/${form}/${one.id}` }, "Use as a new plan") : null;
+}
+
+/** What it has found; it comes with its maps when there is something to show. */
+async function showResult(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
+  try {
+    if (one.type === "reverse") await (await import("./found")).showFound(root, app, one, signal);
+    else await (await import("./kept")).showKept(root, app, one, signal);
+  } catch (error) {
+    if (!signal.aborted) root.replaceChildren(h("p", { class: "bad", role: "alert" }, reasonOf(error)));
+  }
+}
+
+function searchOf({ config }: Simulation): SearchBody {
+  return config as unknown as SearchBody;
+}

@@ -14,22 +14,21 @@ import { type Candidate, type Found, type Launch, percentText, scaleTop, shownTi
 import { near, PlaceMap } from "./placemap";
 import { type Draft, draftFrom, planOfLaunch } from "./searches";
 import { boundsOf, drawSearch } from "./searchmap";
-import { type Column, table } from "./table";
+import { type Column, table, tableRow } from "./table";
 
-const PER_PAGE = 50;
+const PER_PAGE = 20;
 const MOST_OF_FILE = 1000;
 const MOST_TIMES = 200;
+/** Launches that the service keeps of a search. */
+const MOST_KEPT = 1000;
 
+/** Shows what a search has found. Raises what `Session.ask` raises. */
 export async function showFound(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
   const path = `reverse/plan/${one.id}/results`;
   const ask = (parameters: Record<string, string>) =>
     app.session.ask<Found>("GET", `${path}?${new URLSearchParams(parameters)}`, undefined, signal);
-  try {
-    const found = await ask({ limit: String(PER_PAGE) });
-    if (!signal.aborted) new FoundView(root, app, one, found, ask, signal);
-  } catch (error) {
-    if (!signal.aborted) root.replaceChildren(h("p", { class: "bad", role: "alert" }, reasonOf(error)));
-  }
+  const found = await ask({ limit: String(PER_PAGE) });
+  if (!signal.aborted) new FoundView(root, app, one, found, ask, signal);
 }
 
 class FoundView {
@@ -39,7 +38,7 @@ class FoundView {
   readonly #zone = L.layerGroup();
   readonly #chosen = L.layerGroup();
   readonly #legend = h("div", { class: "legend" });
-  readonly #table = h("div", { class: "scroll launches" });
+  readonly #table = h("div", { class: "scroll-x launches" });
   readonly #more = h("div", { class: "row" });
   readonly #about = h("p", { class: "about", role: "status" });
   readonly #bars = h("div", {
@@ -73,30 +72,11 @@ class FoundView {
     root.replaceChildren(
       this.#figures(),
       ...this.#notes(),
-      h(
-        "section",
-        { class: "card" },
-        h("h3", {}, "Launch times"),
-        this.#bars,
-        h(
-          "p",
-          { class: "note" },
-          "Each bar is the best launch of its time; choose one to see its places and launches.",
-        ),
-      ),
       this.#problem,
       h(
         "div",
         { class: "split found-split" },
-        h(
-          "section",
-          { class: "card" },
-          h("h3", {}, "Best launches"),
-          this.#about,
-          this.#table,
-          this.#more,
-          this.#files(),
-        ),
+        h("div", { class: "stack" }, this.#isHopeless ? null : this.#times(), this.#launches()),
         this.#map.root,
       ),
     );
@@ -107,16 +87,53 @@ class FoundView {
 
   // The whole
 
+  /** No launch reaches the zone: there are none to rank, only some that come nearer than others. */
+  get #isHopeless(): boolean {
+    return this.first.flights.hits === 0;
+  }
+
+  #times(): HTMLElement {
+    return h(
+      "section",
+      { class: "card" },
+      h("h3", {}, "Launch times"),
+      this.#bars,
+      h("p", { class: "note" }, "The best launch of each time; choose one to see its places and launches."),
+    );
+  }
+
+  #launches(): HTMLElement {
+    return h(
+      "section",
+      { class: "card" },
+      h("h3", {}, this.#isHopeless ? "Nearest launches" : "Best launches"),
+      this.#about,
+      this.#table,
+      this.#more,
+      h(
+        "p",
+        { class: "note" },
+        ...(this.#isHopeless
+          ? []
+          : ["Score: mean of the members, 1 through the centre of the zone, 0.5 at its edge, 0 for a miss. "]),
+        "Closest: the member that comes nearest to the centre of the zone, when and how high.",
+      ),
+      this.#files(),
+    );
+  }
+
   #figures(): HTMLElement {
     const { flights, launch_times, places, members, candidates } = this.first;
     const best = candidates[0];
     const figure = (label: string, value: string) =>
       h("div", { class: "figure" }, h("span", { class: "note" }, label), h("strong", {}, value));
+    const when = best ? formatUtcShort(secondsOf(best.time)) : "–";
     return h(
       "div",
-      { class: "figures" },
-      figure("Best probability", best ? percentText(best.probability) : "–"),
-      figure("Best launch", best ? formatUtcShort(secondsOf(best.time)) : "–"),
+      { class: "figures small" },
+      ...(this.#isHopeless
+        ? []
+        : [figure("Best probability", best ? percentText(best.probability) : "–"), figure("Best launch", when)]),
       figure("Places", places.toLocaleString("en")),
       figure("Launch times", launch_times.length.toLocaleString("en")),
       figure("Members", members.length.toLocaleString("en")),
@@ -125,18 +142,19 @@ class FoundView {
   }
 
   #notes(): HTMLElement[] {
-    const { warnings, flights, failed_members, provenance, candidates } = this.first;
+    const { warnings, flights, failed_members, candidates } = this.first;
     const texts = [
-      ...(provenance.demo ? ["Demo winds, not a forecast"] : []),
       ...warnings.map(sentence),
       ...flights.lost.map(
         ({ reason, flights: count }) => `${count.toLocaleString("en")} flights cannot be judged: ${reason}`,
       ),
       ...failed_members.map(({ model_id, reason }) => `Member ${model_id} could not be flown: ${reason}`),
-      ...(flights.hits ? [] : ["No launch reaches the zone; what comes nearest is shown"]),
       ...(candidates.length ? [] : ["There is nothing to show"]),
     ];
-    return texts.length ? [h("ul", { class: "warnings" }, ...texts.map((text) => h("li", {}, text)))] : [];
+    return [
+      ...(this.#isHopeless ? [h("p", { class: "headline" }, "No launch reaches the zone")] : []),
+      ...(texts.length ? [h("ul", { class: "warnings" }, ...texts.map((text) => h("li", {}, text)))] : []),
+    ];
   }
 
   // Launch times
@@ -162,7 +180,7 @@ class FoundView {
           onclick: () => void this.#pick(this.#picked === time ? null : time),
         },
         h("span", { class: "well" }, bar),
-        h("span", { class: "tick" }, h("b", {}, percentText(best.probability)), formatUtcShort(secondsOf(time))),
+        h("span", { class: "tick" }, h("b", {}, percentText(best.probability)), ...dayAndHour(time)),
         h("span", { class: "visually-hidden" }, ` UTC, ${reached}`),
       );
       return button;
@@ -213,75 +231,86 @@ class FoundView {
   // Launches
 
   #show(): void {
-    this.#table.replaceChildren(table("Best launches", this.#columns(), this.#candidates));
+    const label = this.#isHopeless ? "Nearest launches" : "Best launches";
+    this.#table.replaceChildren(table(label, this.#columns(), this.#candidates, "rows"));
+    this.#showMore();
+    this.#choose(this.#candidates[0] ?? null);
+    this.#draw();
+  }
+
+  /** What stands below the launches: how to see the rest of them. */
+  #showMore(): void {
     const rest = this.#found.total - this.#candidates.length;
-    const more = h("button", { type: "button" }, `${rest.toLocaleString("en")} more`);
+    const more = h("button", { type: "button" }, `More of the other ${rest.toLocaleString("en")}`);
     more.addEventListener("click", () => void attempt(more, this.#problem, () => this.#append()));
     const all = h("button", { type: "button", onclick: () => void this.#pick(null) }, "All launch times");
     this.#more.replaceChildren(...(rest > 0 ? [more] : []), ...(this.#picked ? [all] : []));
-    this.#choose(this.#candidates[0] ?? null);
-    this.#draw();
+    if (!rest && this.#found.total === MOST_KEPT)
+      this.#more.append(h("span", { class: "note" }, `The best ${MOST_KEPT.toLocaleString("en")} are kept`));
   }
 
   async #append(): Promise<void> {
     const parameters = { limit: String(PER_PAGE), offset: String(this.#candidates.length) };
     const more = await this.ask({ ...parameters, ...(this.#picked && { time: this.#picked }) });
     this.#candidates = [...this.#candidates, ...more.candidates];
-    this.#show();
+    const rows = more.candidates.map((one) => tableRow(this.#columns(), one));
+    this.#table.querySelector("tbody")!.append(...rows);
+    this.#showMore();
+    rows[0]?.querySelector("button")?.focus();
   }
 
   #columns(): Column<Candidate>[] {
     const { units } = this.app;
     const several = this.first.configurations.length > 1;
-    return [
-      {
-        title: "Rank",
-        kind: "main",
-        cell: (one) =>
-          h(
-            "button",
-            {
-              type: "button",
-              "aria-label": `Show launch ${one.rank} on the map`,
-              "data-rank": one.rank,
-              onclick: () => {
-                this.#choose(one);
-                this.#map.root.scrollIntoView({ block: "nearest" });
-              },
+    const below = (text: string) => h("span", { class: "note below" }, text);
+    const rank: Column<Candidate> = {
+      title: "Rank",
+      kind: "main",
+      cell: (one) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "aria-label": `Show launch ${one.rank} on the map`,
+            "data-rank": one.rank,
+            onclick: () => {
+              this.#choose(one);
+              this.#map.root.scrollIntoView({ block: "nearest" });
             },
-            `${one.rank}`,
-          ),
-      },
+          },
+          `${one.rank}`,
+        ),
+    };
+    const launch: Column<Candidate> = {
+      title: "Launch, UTC",
+      cell: ({ time, lat, lon, configuration }) =>
+        h(
+          "span",
+          {},
+          formatUtcShort(secondsOf(time)),
+          below(`${lat.toFixed(4)}, ${lon.toFixed(4)}`),
+          several && below(configuration),
+        ),
+    };
+    const closest: Column<Candidate> = {
+      title: "Closest",
+      cell: ({ distance, hit_time, hit_altitude }) =>
+        h(
+          "span",
+          {},
+          distance === null ? "–" : formatDistance(distance, units),
+          hit_time !== null &&
+            hit_altitude !== null &&
+            below(`${formatUtcShort(secondsOf(hit_time))}, ${formatAltitude(hit_altitude, units)}`),
+        ),
+    };
+    if (this.#isHopeless) return [rank, launch, closest];
+    return [
+      rank,
       { title: "Probability", kind: "number", cell: ({ probability }) => h("strong", {}, percentText(probability)) },
-      {
-        title: "Launch, UTC",
-        cell: ({ time, lat, lon }) =>
-          h(
-            "span",
-            {},
-            formatUtcShort(secondsOf(time)),
-            h("span", { class: "note below" }, `${lat.toFixed(4)}, ${lon.toFixed(4)}`),
-          ),
-      },
-      ...(several ? [{ title: "Balloon", cell: ({ configuration }: Candidate) => configuration }] : []),
-      { title: "Score", kind: "number", cell: ({ score }) => score.toFixed(2) },
-      {
-        title: "Closest",
-        kind: "number",
-        cell: ({ distance }) => (distance === null ? "–" : formatDistance(distance, units)),
-      },
-      {
-        title: "There",
-        cell: ({ hit_time, hit_altitude }) =>
-          hit_time === null || hit_altitude === null
-            ? "–"
-            : h(
-                "span",
-                {},
-                formatUtcShort(secondsOf(hit_time)),
-                h("span", { class: "note below" }, `at ${formatAltitude(hit_altitude, units)}`),
-              ),
-      },
+      { title: "Score", kind: "number score", cell: ({ score }) => score.toFixed(2) },
+      launch,
+      closest,
     ];
   }
 
@@ -308,7 +337,7 @@ class FoundView {
   #says(one: Launch & { rank?: number }): (HTMLElement | string)[] {
     const balloon = this.#search?.balloons.find(({ name }) => name === one.configuration);
     const what = `${one.rank ? `Launch ${one.rank}` : "Launch"} at ${formatUtcShort(secondsOf(one.time))} UTC: `;
-    const members = `${one.hits} of ${one.members} members reach the zone. `;
+    const members = `${one.hits || "none"} of ${one.members} members ${one.hits === 1 ? "reaches" : "reach"} the zone. `;
     if (!balloon) return [what, members];
     const plan = planOfLaunch(DEFAULT_PLAN, one, balloon);
     return [what, members, h("a", { href: `/#${encodePlan(plan, this.first.provenance.cycle)}` }, "Fly it on the map")];
@@ -352,6 +381,7 @@ class FoundView {
     const stops = [0, 0.25, 0.5, 0.75, 1].map((share) => rampColour(share, dark));
     const ramp = h("span", { class: "ramp" });
     ramp.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    this.#legend.hidden = this.#isHopeless;
     this.#legend.replaceChildren(
       h("span", {}, "Probability 0"),
       ramp,
@@ -400,4 +430,10 @@ class FoundView {
     h("a", { href: address, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
+}
+
+/** In two pieces, each of which stays on its line. */
+function dayAndHour(time: string): (HTMLElement | string)[] {
+  const text = formatUtcShort(secondsOf(time));
+  return [h("span", {}, text.slice(0, -6)), " ", h("span", {}, text.slice(-5))];
 }

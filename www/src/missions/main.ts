@@ -35,14 +35,14 @@ const later = (load: () => Promise<View>): View => {
 const ROUTES: Record<string, Route> = {
   simulations: { title: "Simulations", tab: "Simulations", view: simulationView, for: "users" },
   new: {
-    title: "New simulation",
-    tab: "New",
+    title: "New flight",
+    tab: "New flight",
     view: later(async () => (await import("./new")).newView),
     for: "users",
   },
   reverse: {
-    title: "Reverse planning",
-    tab: "Reverse",
+    title: "Plan backwards",
+    tab: "Plan backwards",
     view: later(async () => (await import("./reverse")).reverseView),
     for: "users",
   },
@@ -109,6 +109,8 @@ async function show(): Promise<void> {
   const page = h("div", { class: `view ${name}` });
   root.replaceChildren(page);
   root.scrollTop = 0;
+  // On a narrow screen the whole page is scrolled.
+  scrollTo(0, 0);
   if (!mayUse(route)) {
     if (session.user) page.append(h("p", { class: "empty" }, "Only administrators see this."));
     else signIn(page, app, why);

@@ -20,7 +20,7 @@ import { remembered } from "../state";
 import { store, stored } from "../stored";
 import { onTheme } from "../theme";
 import { formatDuration } from "../units";
-import { attempt, heading, problemLine, reasonOf, sentence, type View } from "./app";
+import { attempt, demoTag, heading, oneOf, problemLine, reasonOf, sentence, type View } from "./app";
 import { BalloonRows } from "./balloonrows";
 import { shareBox } from "./dialogs";
 import { PlaceMap } from "./placemap";
@@ -34,16 +34,19 @@ const HOUR = 3600;
 const DAY = 24 * HOUR;
 const ASK_AFTER_MS = 400;
 
-export const reverseView: View = async (root, app, signal) => {
-  root.append(heading("Reverse planning"));
+export const reverseView: View = async (root, app, signal, id) => {
+  const demo = h("span", {});
+  root.append(heading(["Plan backwards", demo]));
   const waiting = h("p", { class: "quiet" }, "Asking which winds there are");
   root.append(waiting);
-  const covers = await coverOf(signal);
+  const [covers, again] = await Promise.all([coverOf(signal), id ? oneOf(app, id, signal) : null]);
   if (signal.aborted) return;
+  demo.replaceChildren(demoTag(covers?.demo ?? false) ?? "");
   waiting.textContent = "Where, when and with what to launch so that the balloon reaches a place.";
-  const form = new SearchForm(firstDraft(covers), app.units, signal);
+  const form = new SearchForm(firstDraft(covers, again?.config), app.units, signal);
   const name = new TextField("search-name", "Name", { maxlength: 200 }, { hint: "May be empty", wide: true });
   const description = new LongTextField("search-description", "Description", 2000);
+  if (again) [name.text, description.text] = [again.name, again.description];
   const shared = shareBox(app, false);
   const problem = problemLine("submit-problem");
   const button = h("button", { class: "primary" }, "Search");
@@ -121,12 +124,14 @@ export const reverseView: View = async (root, app, signal) => {
 interface Cover {
   from: number;
   to: number;
+  demo: boolean;
 }
 
 async function coverOf(signal: AbortSignal): Promise<Cover | null> {
   try {
     const { body } = await ask<Status>("/sim/status", {}, signal);
-    return { from: Date.parse(body.covers.from) / 1000, to: Date.parse(body.covers.to) / 1000 };
+    const { from, to } = body.covers;
+    return { from: Date.parse(from) / 1000, to: Date.parse(to) / 1000, demo: body.demo };
   } catch (error) {
     // Without winds the form is there all the same; the estimate says what is missing.
     if (error instanceof ApiError || error instanceof UnreachableError) return null;
@@ -135,13 +140,13 @@ async function coverOf(signal: AbortSignal): Promise<Cover | null> {
   }
 }
 
-/** What was searched the last time, in the time that the winds cover now. */
-function firstDraft(covers: Cover | null): Draft {
+/** A search that is kept, or what was searched the last time, in the time that the winds cover now. */
+function firstDraft(covers: Cover | null, again?: Record<string, unknown>): Draft {
   const now = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
   const from = covers ? Math.max(covers.from, Math.min(now, covers.to - DAY)) : now;
   const to = covers ? Math.min(from + 3 * DAY, covers.to) : from + 3 * DAY;
   const kept = stored<Record<string, unknown>>("search", (value) => typeof value === "object" && value !== null, {});
-  const before = draftFrom(kept);
+  const before = draftFrom(again ?? kept);
   if (!before?.balloons.length) return draftOf({ ...DEFAULT_PLAN, ...remembered() }, from, to);
   const isCovered = (time: number) => !covers || (time >= covers.from && time <= covers.to);
   return {
@@ -264,7 +269,7 @@ class SearchForm {
     const choose = segments(
       "choosing",
       "A click on the map chooses",
-      { target: "Clicks set the target", area: "Clicks set the launch area" },
+      { target: "Set the target", area: "Set the launch area" },
       this.#choosing,
       (chosen) => {
         this.#choosing = chosen;
