@@ -44,6 +44,7 @@ function loginForm(app: App, why: string, swap: () => void): HTMLElement[] {
     h("h2", {}, "Sign in"),
     h("p", { class: "quiet" }, why),
     form,
+    h("p", { class: "note" }, "Forgotten the password? An administrator sets a new one."),
     h("p", {}, "No account yet? ", h("button", { type: "button", class: "link", onclick: swap }, "Register")),
   ];
 }
