@@ -78,7 +78,7 @@ def test_a_new_password_needs_the_old_one(visit: Open, office: Service) -> None:
     card.get_by_label("Current password").fill("wrong")
     card.get_by_label("New password").fill("another password")
     card.get_by_role("button").click()
-    expect(card.get_by_role("alert")).to_contain_text("not the password")
+    expect(card.get_by_role("alert")).to_contain_text("not the current password")
     card.get_by_label("Current password").fill(PASSWORD)
     card.get_by_role("button").click()
     expect(page.get_by_text("The password is changed")).to_be_visible()

@@ -108,6 +108,23 @@ def test_a_search_says_what_was_searched(visit: Open, office: Service) -> None:
     expect(facts).to_contain_text("every 6 h")
 
 
+def test_a_search_that_waits_says_what_it_looks_for_and_where(visit: Open, idle: Service) -> None:
+    one = visit(PHONE, at=idle)
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    expect(page.locator(".size")).to_contain_text("flights")
+    page.get_by_label("Name", exact=True).last.fill("Waits")
+    desk.press("Search")
+    expect(page.locator(".badge")).to_have_text("Waiting")
+    expect(page.locator("dl")).to_contain_text("Circle of radius 100 km around 37.35530, -121.87630, every 10.0 km")
+    expect(page.get_by_role("application", name="Map of the search")).to_be_visible()
+    assert desk.wrong("search-waits") == []
+    desk.press("Cancel")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+    expect(page.locator(".badge")).to_have_text("Cancelled")
+    expect(page.get_by_role("link", name="Use as a new plan")).to_be_visible()
+
+
 def test_a_search_that_finds_nothing_says_so(visit: Open, office: Service) -> None:
     one = visit(at=office)
     desk = Desk(one).register()
@@ -163,6 +180,24 @@ def test_a_search_that_is_too_large_is_refused_with_its_size_before_it_is_sent(v
     page.locator("label[for='mission-target_window']").click()
     page.get_by_label("In the zone at, UTC").fill("2030-01-01T00:00")
     expect(problem).to_contain_text("outside cycle")
+
+
+def test_what_fields_contradict_or_the_winds_lack_is_said_beside_them(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 400")
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    expect(page.locator(".size")).to_contain_text(", about ")
+    page.get_by_label("Members", exact=True).fill("0-40")
+    expect(page.locator("#members-note")).to_contain_text("Members has 21, 22")
+    page.get_by_label("Members", exact=True).fill("all")
+    to = page.get_by_label("Before, UTC")
+    first, last = page.get_by_label("First launch, UTC").input_value(), to.input_value()
+    to.fill(first)
+    expect(page.locator("#search-to-note")).to_have_text("The last launch is before the first")
+    to.fill(last)
+    expect(page.locator("#search-to-note")).to_be_empty()
+    expect(page.locator(".size")).to_contain_text("flights")
 
 
 def test_time_at_the_target(visit: Open, office: Service) -> None:

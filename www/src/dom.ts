@@ -71,12 +71,12 @@ export function announce(text: string): void {
   byId("announcer").textContent = text;
 }
 
-/** Shows a message for a few seconds. */
+/** Shows a message for as long as it takes to read it. */
 export function toast(text: string): void {
   const box = byId("toasts");
   const message = h("p", { class: "toast" }, text);
   box.append(message);
-  setTimeout(() => message.remove(), 6000);
+  setTimeout(() => message.remove(), 2500 + 60 * text.length);
 }
 
 export function definitions(rows: [string, Child][]): HTMLDListElement {

@@ -3,7 +3,7 @@
 import { ApiError, UnreachableError } from "../api";
 import { h } from "../dom";
 import type { components } from "../schema";
-import { formatUtc, type Units } from "../units";
+import { formatDuration, formatUtc, type Units } from "../units";
 import type { Session } from "./session";
 
 type Schemas = components["schemas"];
@@ -47,8 +47,19 @@ export function secondsOf(moment: string): number {
   return Date.parse(moment) / 1000;
 }
 
+/** A moment, in the minute in which it was. */
 export function moment(text: string | null): string {
-  return text ? formatUtc(secondsOf(text)) : "–";
+  return text ? formatUtc(60 * Math.floor(secondsOf(text) / 60)) : "–";
+}
+
+/** How long something took from one moment to another; null where there is one of them only. */
+export function between(from: string | null, to: string | null): string | null {
+  return from && to ? tookText(secondsOf(to) - secondsOf(from)) : null;
+}
+
+/** What took less than a second has taken some time all the same. */
+export function tookText(seconds: number): string {
+  return seconds < 0.95 ? "under 1 s" : formatDuration(seconds);
 }
 
 /** A heading, with what stands beside it, and what can be done there. */

@@ -1,9 +1,22 @@
 // One simulation: how far it is, what it was asked, and its result.
 
 import { definitions, h } from "../dom";
+import { DEFAULT_PLAN } from "../plan";
 import { planText } from "../plantext";
-import { formatBytes, formatDuration, formatUtc } from "../units";
-import { type App, demoTag, heading, isOnDemo, moment, oneOf, reasonOf, type Simulation, type View } from "./app";
+import { formatBytes, formatUtc } from "../units";
+import {
+  type App,
+  between,
+  demoTag,
+  heading,
+  isOnDemo,
+  moment,
+  oneOf,
+  reasonOf,
+  type Simulation,
+  tookText,
+  type View,
+} from "./app";
 import { lostOnMap, mapLink, planOf } from "./configs";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
@@ -18,7 +31,9 @@ export const simulationView: View = (root, app, signal, id) => {
   const status = h("div", { class: "big-status", role: "status" });
   const facts = h("section", { class: "card" });
   const result = h("div", { class: "found" });
-  root.append(trouble, top, result, facts);
+  const searched = h("div", {});
+  let leaveMap: AbortController | null = null;
+  root.append(trouble, top, result, h("div", { class: "facts" }, facts, searched));
   let shown = "";
   let hasResult = false;
   const look = async () => {
@@ -30,11 +45,25 @@ export const simulationView: View = (root, app, signal, id) => {
       top.replaceChildren(headOf(one));
       facts.replaceChildren(...factsOf(one));
     }
+    await showArea(one);
     if (one.status === "completed" && !hasResult) {
       hasResult = true;
       await showResult(result, app, one, signal);
     }
     return isUnderWay(one) ? BUSY_MS : IDLE_MS;
+  };
+  /** Where a search looks, until it has found something. */
+  const showArea = async (one: Simulation) => {
+    const isWanted = one.type === "reverse" && one.status !== "completed";
+    if (isWanted === (leaveMap !== null)) return;
+    leaveMap?.abort();
+    leaveMap = null;
+    searched.replaceChildren();
+    if (!isWanted) return;
+    leaveMap = new AbortController();
+    const ends = AbortSignal.any([signal, leaveMap.signal]);
+    const { showSearched } = await import("./searchmap");
+    if (!ends.aborted) showSearched(searched, one.config, ends);
   };
   const headOf = (one: Simulation) => {
     const isOwn = one.user.id === app.session.user?.id || app.session.user?.is_admin === true;
@@ -72,13 +101,16 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Type", KINDS[one.type]],
         ["Launch", plan ? formatUtc(plan.time) : null],
         ["Plan", plan && planText(plan, app.units)],
+        ["Perturbed", one.type === "ensemble" ? perturbedText(one) : null],
         ...(one.type === "reverse" ? searchRows(searchOf(one), app.units) : []),
         ["By", one.user.username],
         ["Shared", one.shared ? "with the organisation" : "no"],
         ["Submitted", moment(one.created)],
         ["Started", moment(one.started)],
         ["Ended", moment(one.completed)],
-        ["Computed for", one.completed ? formatDuration(one.computation_seconds) : null],
+        ["Waited", between(one.created, one.started)],
+        ["Took", between(one.started, one.completed)],
+        ["Computing time", one.computation_seconds ? `${tookText(one.computation_seconds)} of processors` : null],
         ["Result", one.result_bytes ? formatBytes(one.result_bytes) : null],
         ["Cycle", typeof cycle === "string" ? `${cycle}${isOnDemo(one) ? ", demo winds" : ""}` : null],
         ["Tries", one.attempts > 1 ? String(one.attempts) : null],
@@ -108,6 +140,13 @@ export const simulationView: View = (root, app, signal, id) => {
     signal,
   );
 };
+
+/** How often each member of an ensemble is flown with everything varied a little, and by which numbers. */
+function perturbedText({ config }: Simulation): string {
+  const { num_perturbations, seed } = config as { num_perturbations?: number; seed?: number };
+  const by = seed == null ? "seed from the request" : `seed ${seed}`;
+  return `each member ${num_perturbations ?? DEFAULT_PLAN.perturbations} times, ${by}`;
+}
 
 /** Leads to the form, filled with what was asked here; null for what the form cannot hold. */
 function againLink(one: Simulation): HTMLElement | null {

@@ -13,13 +13,13 @@ import { type App, attempt, problemLine, reasonOf, type Simulation, secondsOf, s
 import { type Candidate, type Found, type Launch, percentText, scaleTop, shownTimes, takeawayOf } from "./launches";
 import { near, PlaceMap } from "./placemap";
 import { type Draft, draftFrom, planOfLaunch } from "./searches";
-import { boundsOf, drawSearch } from "./searchmap";
+import { boundsOf, drawSearch, zonesOf } from "./searchmap";
 import { type Column, table, tableRow } from "./table";
 
 const PER_PAGE = 20;
 const MOST_OF_FILE = 1000;
 const MOST_TIMES = 200;
-/** Launches that the service keeps of a search. */
+/** Launches that the service lists of a search. */
 const MOST_KEPT = 1000;
 
 /** Shows what a search has found. Raises what `Session.ask` raises. */
@@ -33,6 +33,7 @@ export async function showFound(root: HTMLElement, app: App, one: Simulation, si
 
 class FoundView {
   readonly #search: Draft | null;
+  readonly #area: Draft["area"];
   readonly #map: PlaceMap;
   readonly #places = L.layerGroup();
   readonly #zone = L.layerGroup();
@@ -62,8 +63,8 @@ class FoundView {
     this.#found = first;
     this.#candidates = first.candidates;
     this.#search = draftFrom(one.config);
-    const area = one.config.area as Draft["area"];
-    this.#map = new PlaceMap("Map of the launch places", area, 7, signal);
+    this.#area = zonesOf(one.config).area;
+    this.#map = new PlaceMap("Map of the launch places", this.#area, 7, signal);
     this.#map.choosing = null;
     this.#map.root.append(this.#legend);
     for (const layer of [this.#zone, this.#places, this.#chosen]) layer.addTo(this.#map.map);
@@ -245,8 +246,8 @@ class FoundView {
     more.addEventListener("click", () => void attempt(more, this.#problem, () => this.#append()));
     const all = h("button", { type: "button", onclick: () => void this.#pick(null) }, "All launch times");
     this.#more.replaceChildren(...(rest > 0 ? [more] : []), ...(this.#picked ? [all] : []));
-    if (!rest && this.#found.total === MOST_KEPT)
-      this.#more.append(h("span", { class: "note" }, `The best ${MOST_KEPT.toLocaleString("en")} are kept`));
+    if (this.#found.total >= MOST_KEPT)
+      this.#more.append(h("span", { class: "note" }, `The best ${MOST_KEPT.toLocaleString("en")} are listed`));
   }
 
   async #append(): Promise<void> {
@@ -322,12 +323,11 @@ class FoundView {
     this.#about.replaceChildren(...(one ? this.#says(one) : []));
     this.#chosen.clearLayers();
     if (!one) return;
-    const area = this.one.config.area as Draft["area"];
-    const from = near(one, area);
+    const from = near(one, this.#area);
     const style = { interactive: false, keyboard: false };
     this.#chosen.addLayer(L.marker(from, { icon: pin("launch-pin"), ...style }));
     if (one.hit_lat === null || one.hit_lon === null) return;
-    const hit = near({ lat: one.hit_lat, lon: one.hit_lon }, area);
+    const hit = near({ lat: one.hit_lat, lon: one.hit_lon }, this.#area);
     const line = { color: cssColour("--ink"), weight: 1.5, dashArray: "4 4", renderer: this.#map.renderer, ...style };
     this.#chosen.addLayer(L.polyline([from, hit], line));
     this.#chosen.addLayer(L.marker(hit, { icon: pin("landing-pin"), ...style }));
@@ -349,15 +349,14 @@ class FoundView {
     const dark = theme() === "dark";
     const { features } = this.#found.map;
     const top = scaleTop(Math.max(0, ...features.map(({ properties }) => properties.probability)));
-    const area = this.one.config.area as Draft["area"];
-    if (this.#search) drawSearch(this.#map, this.#zone, this.#search, false);
+    drawSearch(this.#map, this.#zone, zonesOf(this.one.config), false);
     this.#places.clearLayers();
     // The best are drawn last, over the others.
     for (const { geometry, properties } of features.toReversed()) {
       const [lon, lat] = geometry.coordinates;
       const { probability } = properties;
       const isNone = probability === 0;
-      const dot = L.circleMarker(near({ lat, lon }, area), {
+      const dot = L.circleMarker(near({ lat, lon }, this.#area), {
         renderer: this.#map.renderer,
         radius: isNone ? 2.5 : 6,
         stroke: !isNone,
@@ -395,7 +394,7 @@ class FoundView {
   }
 
   #fit(): void {
-    if (this.#search) this.#map.showBounds(boundsOf(this.#search));
+    this.#map.showBounds(boundsOf(zonesOf(this.one.config)));
   }
 
   // Files

@@ -85,7 +85,7 @@ export const reverseView: View = async (root, app, signal, id) => {
       size.textContent = "";
       problem.textContent = error instanceof ApiError || error instanceof UnreachableError ? reasonOf(error) : "";
       // What is typed is not taken away from who types it.
-      if (error instanceof ApiError) form.mark(error.parameters);
+      if (error instanceof ApiError) form.mark(error);
     }
   };
   form.onChange = () => {
@@ -114,6 +114,7 @@ export const reverseView: View = async (root, app, signal, id) => {
         toast("The search is submitted");
         if (!signal.aborted) app.go(`/simulations/${id}`);
       } catch (error) {
+        if (error instanceof ApiError) form.mark(error);
         refuse(error, { ...form.named, name, description });
         throw error;
       }
@@ -165,7 +166,7 @@ function sizeText(found: Estimate): (HTMLElement | string)[] {
     many(found.configurations, "balloon", "balloons"),
     many(found.members, "member", "members"),
   ].join(" × ");
-  const duration = found.seconds < 1 ? "under a second" : `${formatDuration(found.seconds)} at most`;
+  const duration = found.seconds < 1 ? "under a second" : `about ${formatDuration(found.seconds)}`;
   return [
     h("strong", {}, many(found.flights, "flight", "flights")),
     `, ${duration}`,
@@ -381,6 +382,7 @@ class SearchForm {
       "area.lon": this.#area,
       "area.radius": areaRadius,
       "area.spacing": spacing,
+      window: this.#to,
       "window.from": this.#from,
       "window.to": this.#to,
       "window.step_hours": stepHours,
@@ -393,16 +395,27 @@ class SearchForm {
     };
   }
 
-  mark(parameters: Record<string, string>): void {
+  /** Show what the service refused at the fields that it names, or begins its sentence with. */
+  mark({ parameters, message }: ApiError): void {
     const { named } = this;
-    for (const [name, reason] of Object.entries(parameters)) named[name]?.fail(reason);
+    const [first = ""] = message.split(" ", 1);
+    const reasons = Object.entries(parameters);
+    for (const [name, reason] of reasons.length ? reasons : [[first, message] as const])
+      named[name]?.fail(sentence(reason));
   }
 
-  /** The search, or null while something of it is not right; nothing is said of that. */
+  /** The search, or null while something of it is not right; said is only what no field alone can tell. */
   read(): Draft | null {
     if (this.#all.some((field) => field.problem() !== null)) return null;
     const draft = this.#draft();
-    return draft && !disagreement(draft) ? draft : null;
+    const wrong = draft && disagreement(draft);
+    for (const [name, field] of Object.entries(this.#disagreeing))
+      field.fail(wrong?.field === name ? wrong.reason : null);
+    return wrong ? null : draft;
+  }
+
+  get #disagreeing(): Record<"to" | "highest", Field> {
+    return { to: this.#to, highest: this.#fields.highest };
   }
 
   /** The search; what is wrong with it is shown, and null is returned. */
@@ -413,7 +426,7 @@ class SearchForm {
     if (!wrong) return draft;
     if (wrong.field === "balloon") this.#balloons.fail(wrong.index ?? 0, wrong.reason);
     else {
-      const field = wrong.field === "to" ? this.#to : this.#fields.highest;
+      const field = this.#disagreeing[wrong.field];
       field.fail(wrong.reason);
       field.input.focus();
     }

@@ -2,8 +2,7 @@
 
 import { announce, h, iconButton } from "../dom";
 import { ChoiceField } from "../fields";
-import { formatDuration } from "../units";
-import { type App, demoTag, heading, isOnDemo, moment, type Simulation, type Status, type View } from "./app";
+import { type App, between, demoTag, heading, isOnDemo, moment, type Simulation, type Status, type View } from "./app";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
 import { type Column, pager, table, tableRow } from "./table";
@@ -187,7 +186,7 @@ export function firstColumns(app: App): Column<Simulation>[] {
 function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
   return [
     ...firstColumns(app),
-    { title: "Took", kind: "number", cell: (one) => (one.completed ? formatDuration(one.computation_seconds) : "–") },
+    { title: "Took", kind: "number", cell: ({ started, completed }) => between(started, completed) ?? "–" },
     { title: "Actions", kind: "actions", cell: (one) => actionsOf(app, one, onChange) },
   ];
 }
