@@ -22,6 +22,7 @@ from missions.tokens import TOKEN_SECONDS, Claims, Tokens
 log = logging.getLogger(__name__)
 
 _DELETED_AT_A_TIME = 100
+_INACTIVE = "this account is not active; ask an administrator"
 _LIKE_SIGNS = str.maketrans({"%": r"\%", "_": r"\_", "\\": r"\\"})
 
 
@@ -119,7 +120,7 @@ class Accounts:
             raise NotSignedInError("wrong username or password")
         self.lockout.succeeded(forget=[by_both], undo=[by_name, by_address])
         if not found.is_active:
-            raise ForbiddenError("this account is not active; ask an administrator")
+            raise ForbiddenError(_INACTIVE)
         return self._signed_in(found, password)
 
     def _signed_in(self, found: User, password: str) -> tuple[Viewer, str]:
@@ -143,7 +144,9 @@ class Accounts:
             revoked = exists().where(RevokedToken.jti == claims.jti)
             query = select(User, revoked).options(joinedload(User.organization)).where(User.id == claims.user_id)
             row = session.execute(query).first()
-        if row is None or row[1] or not row[0].is_active or row[0].token_version != claims.version:
+        if row is not None and not row[0].is_active:
+            raise NotSignedInError(_INACTIVE)
+        if row is None or row[1] or row[0].token_version != claims.version:
             raise NotSignedInError("the token is no longer valid; sign in again")
         return Viewer(row[0], claims, _seen_organization(row[0]))
 
@@ -165,7 +168,7 @@ class Accounts:
             key = f"own password of {viewer.id}"  # of who is signed in: nobody else can use it up
             self.lockout.attempt({key: lockout.OF_USERNAME_FROM_ADDRESS})
             if not passwords.is_right(current_password or "", viewer.user.password_hash):
-                raise ForbiddenError("current_password is not the password of this account")
+                raise ForbiddenError("that is not the current password of this account")
             self.lockout.succeeded(forget=[key])
         user = self._change(viewer.id, changes)
         now = self._database.now()

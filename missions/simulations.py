@@ -134,7 +134,7 @@ class Simulations:
             _own(session, viewer, simulation_id)
         if not self._queue.cancel(simulation_id):
             found = self.get(viewer, simulation_id)
-            raise ConflictError(f"the simulation is {found.status}; only one that is pending or processing can be")
+            raise ConflictError(f"it cannot be cancelled any more: it is {found.status}")
         return self.get(viewer, simulation_id)
 
     def delete(self, viewer: Viewer, simulation_id: uuid.UUID) -> None:

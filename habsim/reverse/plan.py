@@ -237,9 +237,10 @@ def estimate(plan: Plan, members: int, *, cores: int = 1, steps_per_second: floa
     places, times, configurations = plan.area.count, plan.mission.window.count, len(plan.configurations)
     flights = places * times * configurations * members
     if flights > MAX_FLIGHTS:
+        balloons = "1 balloon" if configurations == 1 else f"{configurations} balloons"
         raise BadRequestError(
-            f"the search has {flights:,} flights ({places:,} places x {times:,} launch times x {configurations} "
-            f"configurations x {members} members), the limit is {MAX_FLIGHTS:,}: take a wider spacing or step",
+            f"the search has {flights:,} flights ({places:,} places x {times:,} launch times x {balloons} "
+            f"x {members} members), the limit is {MAX_FLIGHTS:,}: take a wider spacing or step",
             {"flights": flights, "limit": MAX_FLIGHTS},
         )
     steps = sum(c.seconds / plan.step + _STEPS_AT_LEVELS for c in plan.configurations) * places * times * members

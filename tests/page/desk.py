@@ -50,6 +50,20 @@ class Desk:
     def press(self, name: str) -> None:
         self.page.get_by_role("button", name=name, exact=True).first.click()
 
+    def search(self, name: str, **values: str) -> Desk:
+        """Search on a coarse grid, with `values` in the form, and wait for what is found."""
+        self.go("/reverse")
+        expect(self.page.locator(".size")).to_contain_text("flights")
+        self.fill(Spacing="25", **values)
+        self.page.get_by_label("Name", exact=True).last.fill(name)
+        self.press("Search")
+        expect(self.page.get_by_role("heading", name=name)).to_be_visible()
+        expect(self.page.locator(".launches table")).to_be_visible()
+        return self
+
+    def more_launches(self) -> None:
+        self.page.get_by_role("button", name="More of the other").click()
+
     def row(self, name: str) -> Locator:
         """The row of a table that holds a text."""
         return self.page.get_by_role("row").filter(has_text=name)
@@ -64,7 +78,8 @@ class Desk:
         wide: list[str] = self.page.evaluate(
             """() => [...document.querySelectorAll('#view *')].filter((e) => {
               const box = e.getBoundingClientRect();
-              return box.width > 0 && box.right > innerWidth + 1 && !e.closest('.scroll-x, .scroll, .bars, .map, pre');
+              const isWide = box.width > 0 && box.right > document.documentElement.clientWidth + 1;
+              return isWide && !e.closest('.scroll-x, .scroll, .bars, .map, pre');
             }).slice(0, 5).map((e) => e.outerHTML.slice(0, 100))"""
         )
         return [f"{group}: {text}" for text in [*found, *wide]]

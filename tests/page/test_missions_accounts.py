@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from tests.page.conftest import Open
+from tests.page.conftest import ADMIN, ADMIN_PASSWORD, Open
 from tests.page.desk import PASSWORD, SHORT_PASSWORD, WRONG_PASSWORD, Desk
 from tests.page.visit import Service
 
@@ -78,7 +78,7 @@ def test_a_new_password_needs_the_old_one(visit: Open, office: Service) -> None:
     card.get_by_label("Current password").fill("wrong")
     card.get_by_label("New password").fill("another password")
     card.get_by_role("button").click()
-    expect(card.get_by_role("alert")).to_contain_text("not the password")
+    expect(card.get_by_role("alert")).to_contain_text("not the current password")
     card.get_by_label("Current password").fill(PASSWORD)
     card.get_by_role("button").click()
     expect(page.get_by_text("The password is changed")).to_be_visible()
@@ -86,6 +86,27 @@ def test_a_new_password_needs_the_old_one(visit: Open, office: Service) -> None:
     desk.press("Sign out")
     desk.sign_in(desk.username, "another password")
     expect(page.locator("#who")).to_have_text(desk.username)
+
+
+def test_an_administrator_sets_a_new_password_for_who_forgot_the_old_one(visit: Open, office: Service) -> None:
+    one, other = visit(at=office), visit(at=office)
+    other.expect_fault("status of 401")
+    desk, chief = Desk(other).register("forgot"), Desk(one).go("/admin").sign_in(ADMIN, ADMIN_PASSWORD)
+    chief.page.get_by_label("Search").fill(desk.username)
+    chief.page.get_by_role("button", name=f"Set a new password for {desk.username}").click()
+    dialog = chief.page.get_by_role("dialog")
+    dialog.get_by_label("New password").fill(SHORT_PASSWORD)
+    dialog.get_by_role("button", name="Set it").click()
+    expect(dialog).to_contain_text("At least 8 characters")
+    dialog.get_by_label("New password").fill("told by the chief")
+    dialog.get_by_role("button", name="Set it").click()
+    expect(chief.page.get_by_text(f"{desk.username} has a new password")).to_be_visible()
+    # The old one is no longer good, nor is the session.
+    desk.go("/history")
+    desk.page.reload()
+    expect(desk.page.get_by_text("Forgotten the password?")).to_be_visible()
+    desk.sign_in(desk.username, "told by the chief")
+    expect(desk.page.locator("#who")).to_have_text(desk.username)
 
 
 def test_a_session_that_ends_asks_to_sign_in_and_goes_on_where_it_was(visit: Open, office: Service) -> None:

@@ -7,9 +7,8 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import ADMIN, ADMIN_PASSWORD, Open
 from tests.page.desk import SHORT_PASSWORD, Desk
-from tests.page.visit import DESKTOP, PHONE, Screen, Service, Theme
+from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service, Theme
 
-SMALL = Screen("small", 360, 740, touch=True)
 HUGE = Screen("huge", 2560, 1440)
 
 

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import Open
 from tests.page.desk import Desk
-from tests.page.visit import DESKTOP, PHONE, Screen, Service
+from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service
 
 
 def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> None:
@@ -34,6 +34,7 @@ def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> N
     about = page.locator(".about")
     expect(about).to_contain_text("Launch 1 at")
     before = one.page.locator(".place-map .launch-pin").bounding_box()
+    desk.more_launches()
     page.get_by_role("button", name="Show launch 40 on the map").click()
     expect(about).to_contain_text("Launch 40 at")
     assert one.page.locator(".place-map .launch-pin").bounding_box() != before
@@ -64,6 +65,75 @@ def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> N
     page.get_by_role("link", name="Fly it on the map").click()
     one.has_result("Mean landing")
     assert abs(one.launch_place()[0] - best["lat"]) < 1e-4
+
+
+@pytest.mark.parametrize("screen", [SMALL, PHONE], ids=lambda screen: screen.name)
+def test_on_a_phone_a_search_is_as_wide_as_the_screen_and_scrolls_as_one(
+    visit: Open, office: Service, screen: Screen
+) -> None:
+    one = visit(screen, at=office)
+    desk = Desk(one).register()
+    page = desk.page
+    desk.search("On the phone")
+    expect(page.get_by_role("group", name="Probability of the best launch").get_by_role("button")).to_have_count(12)
+    assert one.overflow_px() <= 0
+    launches = page.get_by_role("table", name="Best launches").get_by_role("row")
+    expect(launches).to_have_count(21)
+    heights = page.locator(".launches").evaluate("(box) => [box.scrollHeight, box.clientHeight]")
+    assert heights[0] <= heights[1]
+    desk.more_launches()
+    expect(launches).to_have_count(41)
+    expect(page.get_by_role("button", name="Show launch 21 on the map")).to_be_focused()
+    assert desk.wrong("found-more") == []
+
+
+def test_map_and_launches_of_a_search_are_in_sight_at_once(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    desk.search("In sight")
+    for place in (".place-map", ".launches"):
+        box = one.page.locator(place).bounding_box()
+        assert box is not None
+        assert box["y"] < 0.7 * DESKTOP.height
+
+
+def test_a_search_says_what_was_searched(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.search("Said in words").page
+    expect(page.get_by_text("To land within 10.0 km of 37.35530, -121.87630, launched")).to_be_visible()
+    facts = page.locator("dl")
+    expect(facts).to_contain_text("Circle of radius 100 km around 37.35530, -121.87630, every 25.0 km")
+    expect(facts).to_contain_text("5.0 m/s up, burst at 30,000 m, 5.0 m/s down")
+    expect(facts).to_contain_text("every 6 h")
+
+
+def test_a_search_that_waits_says_what_it_looks_for_and_where(visit: Open, idle: Service) -> None:
+    one = visit(PHONE, at=idle)
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    expect(page.locator(".size")).to_contain_text("flights")
+    page.get_by_label("Name", exact=True).last.fill("Waits")
+    desk.press("Search")
+    expect(page.locator(".badge")).to_have_text("Waiting")
+    expect(page.locator("dl")).to_contain_text("Circle of radius 100 km around 37.35530, -121.87630, every 10.0 km")
+    expect(page.get_by_role("application", name="Map of the search")).to_be_visible()
+    assert desk.wrong("search-waits") == []
+    desk.press("Cancel")
+    page.get_by_role("dialog").get_by_role("button", name="Cancel it").click()
+    expect(page.locator(".badge")).to_have_text("Cancelled")
+    expect(page.get_by_role("link", name="Use as a new plan")).to_be_visible()
+
+
+def test_a_search_that_finds_nothing_says_so(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.search("Hopeless", Coordinates="20, -160", Middle="37.36, -121.88").page
+    expect(page.get_by_text("No launch reaches the zone")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nearest launches")).to_be_visible()
+    expect(page.get_by_role("heading", name="Best launches")).to_have_count(0)
+    expect(page.locator(".launches")).not_to_contain_text("%")
+    expect(page.locator(".about")).to_contain_text("none of 21 members reach the zone")
 
 
 def test_a_click_on_the_map_sets_the_target_or_the_launch_area(visit: Open, office: Service) -> None:
@@ -112,6 +182,24 @@ def test_a_search_that_is_too_large_is_refused_with_its_size_before_it_is_sent(v
     expect(problem).to_contain_text("outside cycle")
 
 
+def test_what_fields_contradict_or_the_winds_lack_is_said_beside_them(visit: Open, office: Service) -> None:
+    one = visit(at=office)
+    one.expect_fault("status of 400")
+    desk = Desk(one).register()
+    page = desk.go("/reverse").page
+    expect(page.locator(".size")).to_contain_text(", about ")
+    page.get_by_label("Members", exact=True).fill("0-40")
+    expect(page.locator("#members-note")).to_contain_text("Members has 21, 22")
+    page.get_by_label("Members", exact=True).fill("all")
+    to = page.get_by_label("Before, UTC")
+    first, last = page.get_by_label("First launch, UTC").input_value(), to.input_value()
+    to.fill(first)
+    expect(page.locator("#search-to-note")).to_have_text("The last launch is before the first")
+    to.fill(last)
+    expect(page.locator("#search-to-note")).to_be_empty()
+    expect(page.locator(".size")).to_contain_text("flights")
+
+
 def test_time_at_the_target(visit: Open, office: Service) -> None:
     one = visit(at=office)
     desk = Desk(one).register()
@@ -122,7 +210,8 @@ def test_time_at_the_target(visit: Open, office: Service) -> None:
     page.get_by_label("Members", exact=True).fill("0")
     expect(page.locator(".size")).to_contain_text("1 member")
     desk.press("Search")
-    expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
+    expect(page.get_by_text("In the day before, every 6 h")).to_be_visible()
+    expect(page.locator(".launches table")).to_be_visible()
     # What was searched is there again.
     desk.go("/reverse")
     expect(page.get_by_label("Days before it")).to_have_value("1")

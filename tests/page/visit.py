@@ -39,6 +39,7 @@ class Screen:
     touch: bool = False
 
 
+SMALL = Screen("small", 360, 740, touch=True)
 PHONE = Screen("phone", 390, 844, touch=True)
 DESKTOP = Screen("desktop", 1366, 820)
 
@@ -248,11 +249,12 @@ class Visit:
         ]
 
     def overflow_px(self) -> int:
-        """How much wider than the window the page is."""
+        """How much wider than the screen the page is."""
         width: int = self.page.evaluate(
-            "() => Math.max(document.documentElement.scrollWidth, document.body.scrollWidth) - innerWidth"
+            """() => Math.max(...['html', 'body', 'main'].map((name) => document.querySelector(name).scrollWidth))"""
         )
-        return width
+        # The window itself grows with what sticks out of the page, on a phone.
+        return width - self.screen.width
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ const ICONS = {
   trash: "M4 7h16M9 7V4h6v3M6 7l1 13h10l1-13",
   edit: "M4 20l1-4L16 5l3 3L8 19zM14 7l3 3",
   list: "M8 6h12M8 12h12M8 18h12M4 6v0M4 12v0M4 18v0",
+  key: "M14 10a4 4 0 1 0-3 3l1.500 1.500H15V17h2.500v2.500H20V16.500l-6-6",
   fit: "M8 3H3v5M16 3h5v5M8 21H3v-5M16 21h5v-5M9 9h6v6H9z",
 } as const;
 export type Icon = keyof typeof ICONS;
@@ -70,12 +71,12 @@ export function announce(text: string): void {
   byId("announcer").textContent = text;
 }
 
-/** Shows a message for a few seconds. */
+/** Shows a message for as long as it takes to read it. */
 export function toast(text: string): void {
   const box = byId("toasts");
   const message = h("p", { class: "toast" }, text);
   box.append(message);
-  setTimeout(() => message.remove(), 6000);
+  setTimeout(() => message.remove(), 2500 + 60 * text.length);
 }
 
 export function definitions(rows: [string, Child][]): HTMLDListElement {

@@ -115,7 +115,7 @@ export class EnsembleResult implements Result {
     const { zone } = this.stage.state.plan;
     const note = this.#zoneNote;
     if (zone.length < 3) {
-      const begin = () => this.stage.view.choose("zone");
+      const begin = () => this.stage.view.choose?.("zone");
       note.replaceChildren(
         h("button", { type: "button", onclick: begin }, "Draw a zone"),
         " to see how probable a landing in it is",
@@ -321,12 +321,14 @@ export class EnsembleResult implements Result {
       warnings(answer.warnings, demo) ?? "",
       definitions([...this.#numbers(stage.units)]),
       h("button", { type: "button", class: "closer", onclick: () => this.#closer() }, "Zoom to the landings"),
-      this.#zoneNote,
+      stage.view.choose ? this.#zoneNote : "",
       layerBoxes(stage, SHOWN, () => this.#show()),
       this.#regions(),
       this.#memberTable(stage.units),
       takeAway(() => this.takeaway(), ["everything", "flights", "landings", "contours"]),
-      h("p", { class: "note" }, `${planText(this.plan, stage.units)}. Launch ${formatUtc(this.plan.time)}.`),
+      stage.tellsPlan
+        ? h("p", { class: "note" }, `${planText(this.plan, stage.units)}. Launch ${formatUtc(this.plan.time)}.`)
+        : "",
       h("p", { class: "note" }, `${origin(cycle, product, demo)}. Seed ${answer.seed}.`),
     );
   }

@@ -3,8 +3,8 @@
 import L from "leaflet";
 import { cssColour, phaseColour } from "./colours";
 import type { Flight, FlightPoint } from "./flight";
-import type { MapView } from "./map";
 import { pin } from "./pin";
+import type { Drawing } from "./results";
 import { allPoints, at, type Mark, marksOf, waypoints, windSpeed } from "./summary";
 import { formatAltitude, formatSpeed, formatUtcShort, type Units } from "./units";
 
@@ -22,7 +22,7 @@ export class FlightLayer {
   readonly #listener: L.LeafletMouseEventHandlerFn;
 
   constructor(
-    readonly view: MapView,
+    readonly view: Drawing,
     flight: Flight,
     readonly units: Units,
     readonly onCursor: (time: number | null) => void,

@@ -59,7 +59,7 @@ const PROFILE_NOTES: Record<Profile, string> = {
 };
 const MODE_NAMES: Record<Mode, string> = { single: "Single", ensemble: "Ensemble", sweep: "Launch times" };
 const MODE_NOTES: Record<Mode, string> = {
-  single: "One flight with one member; it follows every change",
+  single: "One flight with one member",
   ensemble: "All members, each with perturbed copies: where it may land",
   sweep: "One flight for each launch time",
 };

@@ -10,7 +10,7 @@ import { EnsembleResult } from "./ensemble";
 import { PlanForm } from "./form";
 import { MapView } from "./map";
 import { DEFAULT_PLAN, type Plan } from "./plan";
-import { copyText, type Result, type Stage } from "./results";
+import { copyText, type PlanStage, type Result } from "./results";
 import { Runner } from "./run";
 import { ServiceState } from "./service";
 import { decodePlan, encodePlan } from "./share";
@@ -53,12 +53,13 @@ byId("result").append(stale, panel, extras);
 const chartRoot = h("section", { class: "chart-dock", "aria-label": "Charts of the flight", hidden: true });
 let chartCursor: (time: number | null) => void = () => {};
 const charts = new FlightCharts(chartRoot, (time) => chartCursor(time));
-const stage: Stage = {
+const stage: PlanStage = {
   view,
   state,
   panel,
   units,
   dark: theme() === "dark",
+  tellsPlan: true,
   chart(flight, onCursor) {
     chartCursor = onCursor;
     chartRoot.hidden = flight === null;

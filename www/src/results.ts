@@ -14,16 +14,26 @@ import type { PlanState } from "./state";
 import { marksOf, type Summary } from "./summary";
 import { formatBearing, formatDistance, formatLocal, formatUtc, type Units } from "./units";
 
+/** What a result draws on, with tools where more than looking can be done. */
+export type Drawing = Pick<MapView, "map" | "renderer"> & Partial<Pick<MapView, "tool" | "choose">>;
+
 /** Where results are shown. */
 export interface Stage {
-  view: MapView;
+  view: Drawing;
   state: PlanState;
   panel: HTMLElement;
   units: Units;
   dark: boolean;
+  /** Whether the panel says what was flown; it stands elsewhere where it does not. */
+  tellsPlan: boolean;
   /** Show the charts of a flight, or none. */
   chart(flight: Flight | null, onCursor: (time: number | null) => void): void;
   chartCursor(time: number | null): void;
+}
+
+/** The stage of the page on which the plan is made. */
+export interface PlanStage extends Stage {
+  view: MapView;
 }
 
 export interface Result {

@@ -5,7 +5,7 @@ import { announce, h } from "./dom";
 import { EnsembleResult } from "./ensemble";
 import type { PlanForm } from "./form";
 import { launchTimes, type Plan } from "./plan";
-import type { Result, Stage } from "./results";
+import type { PlanStage, Result } from "./results";
 import { SingleResult } from "./single";
 import { type Launch, SweepResult } from "./sweep";
 import { formatBytes } from "./units";
@@ -39,7 +39,7 @@ export class Runner {
 
   constructor(
     root: HTMLElement,
-    readonly stage: Stage,
+    readonly stage: PlanStage,
     readonly form: PlanForm,
   ) {
     root.append(this.#problem, this.#progress, this.#fly);

@@ -55,7 +55,7 @@ export class SingleResult implements Result {
       ...flightSummary(this.flight, stage.units, warnings(this.provenance.warnings ?? [], demo)),
       layerBoxes(stage, ["waypoints"], showWaypoints),
       takeAway(() => this.takeaway(), ["flights"]),
-      h("p", { class: "note" }, `${planText(this.plan, stage.units)}.`),
+      stage.tellsPlan ? h("p", { class: "note" }, `${planText(this.plan, stage.units)}.`) : "",
       h("p", { class: "note" }, `${origin(cycle, product, demo)}, member ${this.flight.member}.`),
     );
   }

@@ -14,8 +14,8 @@ import {
   isShown,
   layerBoxes,
   origin,
+  type PlanStage,
   type Result,
-  type Stage,
   takeAway,
   takeawayOf,
   trackOf,
@@ -39,7 +39,7 @@ export class SweepResult implements Result {
   #layer: FlightLayer | null = null;
 
   constructor(
-    readonly stage: Stage,
+    readonly stage: PlanStage,
     readonly launches: Launch[],
     readonly provenance: Provenance,
     readonly plan: Plan,

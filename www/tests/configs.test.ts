@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { lostOnMap, mapLink, planOf, submissionOf } from "../src/missions/configs";
+import { launchOf, lostOnMap, mapLink, planOf, submissionOf } from "../src/missions/configs";
 import { DEFAULT_PLAN, type Plan } from "../src/plan";
 import { decodePlan } from "../src/share";
 
@@ -82,4 +82,11 @@ describe("a simulation on the map", () => {
     expect(lostOnMap(kept)).toHaveLength(2);
     expect(lostOnMap({ ...kept, config: { perturb: {} } })).toEqual([]);
   });
+});
+
+test("where a launch began is known also of what the map cannot plan", () => {
+  const config = { profile: "from elsewhere", lat: -33, lon: 200, timestamp: 1_795_262_400, num_perturbations: 3 };
+  const kept = { type: "ensemble" as const, config, provenance: null };
+  expect(planOf(kept)).toBeNull();
+  expect(launchOf(kept)).toMatchObject({ lat: -33, lon: -160, time: 1_795_262_400, perturbations: 3 });
 });

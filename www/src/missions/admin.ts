@@ -6,6 +6,7 @@ import type { components } from "../schema";
 import { type App, attempt, heading, moment, problemLine, reasonOf, type View } from "./app";
 import { confirmed, dialog } from "./dialogs";
 import { IDLE_MS, poll } from "./poll";
+import { passwordProblem } from "./signin";
 import { type Column, pager, table } from "./table";
 
 type Schemas = components["schemas"];
@@ -268,20 +269,59 @@ class Users {
         cell: (user) =>
           isMe(user)
             ? h("span", { class: "note" }, "you")
-            : iconButton("trash", `Delete ${user.username}`, () =>
-                confirmed(`Delete ${user.username}?`, "All simulations of the user go too.", "Delete", async () => {
-                  await this.app.session.ask("DELETE", `auth/admin/users/${user.id}`);
-                  await this.load();
-                }),
+            : h(
+                "div",
+                { class: "row tight" },
+                iconButton("key", `Set a new password for ${user.username}`, () => this.#setPassword(user)),
+                iconButton("trash", `Delete ${user.username}`, () => this.#remove(user)),
               ),
       },
     ];
   }
 
+  #remove(user: User): void {
+    confirmed(`Delete ${user.username}?`, "All simulations of the user go too.", "Delete", async () => {
+      await this.app.session.ask("DELETE", `auth/admin/users/${user.id}`);
+      await this.load();
+    });
+  }
+
+  #deactivate(user: User): void {
+    const question = `Deactivate ${user.username}?`;
+    const text = "The user is signed out everywhere and cannot sign in; nothing is deleted.";
+    const box = confirmed(question, text, "Deactivate", () => this.#change(user, { is_active: false }));
+    // The box of the table goes back to what is so.
+    box.addEventListener("close", () => this.show());
+  }
+
+  #setPassword(user: User): void {
+    const password = new TextField(
+      "new-password",
+      "New password",
+      { autocomplete: "off", spellcheck: "false", maxlength: 200 },
+      { hint: "At least 8 characters; tell it to nobody else" },
+      passwordProblem,
+    );
+    dialog(
+      `A new password for ${user.username}`,
+      [h("p", {}, "The old one is no longer good, and who uses it is signed out everywhere."), password.root],
+      "Set it",
+      async () => {
+        await this.app.session.ask("PUT", `auth/admin/users/${user.id}`, { password: password.text });
+        toast(`${user.username} has a new password`);
+      },
+      { password },
+    );
+  }
+
   /** Nobody shuts themselves out. */
   #box(user: User, name: "is_active" | "is_admin", label: string, disabled: boolean): HTMLElement {
     const input = h("input", { type: "checkbox", checked: user[name], "aria-label": label, disabled });
-    input.addEventListener("change", () => void this.#change(user, { [name]: input.checked }));
+    input.addEventListener("change", () => {
+      const change = () => this.#change(user, { [name]: input.checked });
+      if (name === "is_admin" || input.checked) void change();
+      else this.#deactivate(user);
+    });
     return input;
   }
 

@@ -78,6 +78,21 @@ export function planOf({ type, config }: Kept): Plan | null {
   };
 }
 
+/** What can be said of any launch that is kept, where it began above all: the rest may be as usual. */
+export function launchOf(kept: Kept): Plan {
+  const { lat, lon, timestamp, model, num_perturbations } = kept.config as Record<string, number | undefined>;
+  return (
+    planOf(kept) ?? {
+      ...DEFAULT_PLAN,
+      lat: lat ?? DEFAULT_PLAN.lat,
+      lon: wrap(lon ?? DEFAULT_PLAN.lon),
+      time: timestamp ?? 0,
+      model: model ?? 0,
+      perturbations: num_perturbations ?? DEFAULT_PLAN.perturbations,
+    }
+  );
+}
+
 /** A link that flies the same launch on the map; null for what the map cannot plan. */
 export function mapLink(kept: Kept): string | null {
   const plan = planOf(kept);

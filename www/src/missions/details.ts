@@ -1,14 +1,27 @@
 // One simulation: how far it is, what it was asked, and its result.
 
 import { definitions, h } from "../dom";
-import { balloonText, planText } from "../plantext";
-import { formatBytes, formatDuration, formatUtc } from "../units";
-import { heading, moment, type Simulation, type View } from "./app";
+import { DEFAULT_PLAN } from "../plan";
+import { planText } from "../plantext";
+import { formatBytes, formatUtc } from "../units";
+import {
+  type App,
+  between,
+  demoTag,
+  heading,
+  isOnDemo,
+  moment,
+  oneOf,
+  reasonOf,
+  type Simulation,
+  tookText,
+  type View,
+} from "./app";
 import { lostOnMap, mapLink, planOf } from "./configs";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
-
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
-import { draftFrom } from "./searches";
+import { draftFrom, type SearchBody } from "./searches";
+import { searchLine, searchRows } from "./searchtext";
 import { isUnderWay, simulationsView, statusOf } from "./simulations";
 
 export const simulationView: View = (root, app, signal, id) => {
@@ -18,11 +31,13 @@ export const simulationView: View = (root, app, signal, id) => {
   const status = h("div", { class: "big-status", role: "status" });
   const facts = h("section", { class: "card" });
   const result = h("div", { class: "found" });
-  root.append(trouble, top, status, result, facts);
+  const searched = h("div", {});
+  let leaveMap: AbortController | null = null;
+  root.append(trouble, top, result, h("div", { class: "facts" }, facts, searched));
   let shown = "";
   let hasResult = false;
   const look = async () => {
-    const one = await app.session.ask<Simulation>("GET", `simulations/${encodeURIComponent(id)}`, undefined, signal);
+    const one = await oneOf(app, id, signal);
     status.replaceChildren(statusOf(one));
     const now = JSON.stringify({ ...one, progress: 0 });
     if (now !== shown) {
@@ -30,12 +45,25 @@ export const simulationView: View = (root, app, signal, id) => {
       top.replaceChildren(headOf(one));
       facts.replaceChildren(...factsOf(one));
     }
-    if (one.type === "reverse" && one.status === "completed" && !hasResult) {
+    await showArea(one);
+    if (one.status === "completed" && !hasResult) {
       hasResult = true;
-      const { showFound } = await import("./found");
-      if (!signal.aborted) await showFound(result, app, one, signal);
+      await showResult(result, app, one, signal);
     }
     return isUnderWay(one) ? BUSY_MS : IDLE_MS;
+  };
+  /** Where a search looks, until it has found something. */
+  const showArea = async (one: Simulation) => {
+    const isWanted = one.type === "reverse" && one.status !== "completed";
+    if (isWanted === (leaveMap !== null)) return;
+    leaveMap?.abort();
+    leaveMap = null;
+    searched.replaceChildren();
+    if (!isWanted) return;
+    leaveMap = new AbortController();
+    const ends = AbortSignal.any([signal, leaveMap.signal]);
+    const { showSearched } = await import("./searchmap");
+    if (!ends.aborted) showSearched(searched, one.config, ends);
   };
   const headOf = (one: Simulation) => {
     const isOwn = one.user.id === app.session.user?.id || app.session.user?.is_admin === true;
@@ -46,8 +74,9 @@ export const simulationView: View = (root, app, signal, id) => {
       {},
       h("p", {}, h("a", { href: "#/simulations" }, "Simulations")),
       heading(
-        nameOf(one),
-        ...(link ? [h("a", { class: "button primary", href: link }, "Open on the map")] : []),
+        [nameOf(one), status, demoTag(isOnDemo(one))],
+        ...(link && !isUnderWay(one) ? [h("a", { class: "button", href: link }, "Fly again on the map")] : []),
+        againLink(one),
         ...(isOwn && isUnderWay(one)
           ? [h("button", { type: "button", onclick: () => cancel(app, one, again) }, "Cancel")]
           : []),
@@ -58,13 +87,13 @@ export const simulationView: View = (root, app, signal, id) => {
             ]
           : []),
       ),
+      one.type === "reverse" && h("p", { class: "quiet" }, searchLine(searchOf(one), app.units)),
       one.description && h("p", { class: "description" }, one.description),
     );
   };
   const factsOf = (one: Simulation): HTMLElement[] => {
     const plan = planOf(one);
     const lost = lostOnMap(one);
-    const balloons = (one.type === "reverse" && draftFrom(one.config)?.balloons) || [];
     const cycle = one.provenance?.cycle;
     return [
       h("h3", {}, "What it is"),
@@ -72,19 +101,28 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Type", KINDS[one.type]],
         ["Launch", plan ? formatUtc(plan.time) : null],
         ["Plan", plan && planText(plan, app.units)],
-        ["Balloons", balloons.map((balloon) => `${balloon.name}: ${balloonText(balloon, app.units)}`).join("; ")],
+        ["Perturbed", one.type === "ensemble" ? perturbedText(one) : null],
+        ...(one.type === "reverse" ? searchRows(searchOf(one), app.units) : []),
         ["By", one.user.username],
         ["Shared", one.shared ? "with the organisation" : "no"],
         ["Submitted", moment(one.created)],
         ["Started", moment(one.started)],
         ["Ended", moment(one.completed)],
-        ["Computed for", one.completed ? formatDuration(one.computation_seconds) : null],
+        ["Waited", between(one.created, one.started)],
+        ["Took", between(one.started, one.completed)],
+        ["Computing time", one.computation_seconds ? `${tookText(one.computation_seconds)} of processors` : null],
         ["Result", one.result_bytes ? formatBytes(one.result_bytes) : null],
-        ["Cycle", typeof cycle === "string" ? cycle : null],
+        ["Cycle", typeof cycle === "string" ? `${cycle}${isOnDemo(one) ? ", demo winds" : ""}` : null],
         ["Tries", one.attempts > 1 ? String(one.attempts) : null],
       ]),
       ...(lost.length && plan
-        ? [h("p", { class: "note" }, `On the map it is flown without ${lost.join(" and ")}, which links cannot hold.`)]
+        ? [
+            h(
+              "p",
+              { class: "note" },
+              `Flown again on the map it is without ${lost.join(" and ")}, which links cannot hold.`,
+            ),
+          ]
         : []),
       h(
         "details",
@@ -102,3 +140,31 @@ export const simulationView: View = (root, app, signal, id) => {
     signal,
   );
 };
+
+/** How often each member of an ensemble is flown with everything varied a little, and by which numbers. */
+function perturbedText({ config }: Simulation): string {
+  const { num_perturbations, seed } = config as { num_perturbations?: number; seed?: number };
+  const by = seed == null ? "seed from the request" : `seed ${seed}`;
+  return `each member ${num_perturbations ?? DEFAULT_PLAN.perturbations} times, ${by}`;
+}
+
+/** Leads to the form, filled with what was asked here; null for what the form cannot hold. */
+function againLink(one: Simulation): HTMLElement | null {
+  const [form, isHeld] =
+    one.type === "reverse" ? ["reverse", draftFrom(one.config) !== null] : ["new", planOf(one) !== null];
+  return isHeld ? h("a", { class: "button", href: `#/${form}/${one.id}` }, "Use as a new plan") : null;
+}
+
+/** What it has found; it comes with its maps when there is something to show. */
+async function showResult(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
+  try {
+    if (one.type === "reverse") await (await import("./found")).showFound(root, app, one, signal);
+    else await (await import("./kept")).showKept(root, app, one, signal);
+  } catch (error) {
+    if (!signal.aborted) root.replaceChildren(h("p", { class: "bad", role: "alert" }, reasonOf(error)));
+  }
+}
+
+function searchOf({ config }: Simulation): SearchBody {
+  return config as unknown as SearchBody;
+}

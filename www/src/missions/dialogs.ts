@@ -1,17 +1,21 @@
 // Questions in dialogs.
 
 import { h, toast } from "../dom";
-import { checkBox, type Field, LongTextField, refuse, TextField } from "../fields";
+import { allRight, checkBox, type Field, LongTextField, refuse, TextField } from "../fields";
 import { type App, attempt, problemLine, type Simulation } from "./app";
 
-/** A dialog that does something when its button is pressed, and stays with the reason when that fails. */
+/**
+ * A dialog that does something when its button is pressed, and stays with the reason when that fails; `otherwise` is
+ * the button that does nothing.
+ */
 export function dialog(
   title: string,
   content: (HTMLElement | string)[],
   verb: string,
   action: () => Promise<void>,
   fields: Record<string, Field> = {},
-): void {
+  otherwise = "Cancel",
+): HTMLDialogElement {
   const problem = problemLine("dialog-problem");
   const button = h("button", { class: "primary" }, verb);
   const form = h(
@@ -24,13 +28,14 @@ export function dialog(
       "div",
       { class: "row" },
       h("span", { class: "spring" }),
-      h("button", { type: "button", onclick: () => box.close() }, "Cancel"),
+      h("button", { type: "button", onclick: () => box.close() }, otherwise),
       button,
     ),
   );
   const box = h("dialog", { "aria-labelledby": "dialog-title" }, form);
   form.addEventListener("submit", (event) => {
     event.preventDefault();
+    if (!allRight(Object.values(fields))) return;
     void attempt(button, problem, async () => {
       try {
         await action();
@@ -47,11 +52,18 @@ export function dialog(
   });
   document.body.append(box);
   box.showModal();
+  return box;
 }
 
 /** Ask before something that cannot be undone. */
-export function confirmed(question: string, text: string, verb: string, action: () => Promise<void>): void {
-  dialog(question, [h("p", {}, text)], verb, action);
+export function confirmed(
+  question: string,
+  text: string,
+  verb: string,
+  action: () => Promise<void>,
+  otherwise?: string,
+): HTMLDialogElement {
+  return dialog(question, [h("p", {}, text)], verb, action, {}, otherwise);
 }
 
 export function nameOf(one: Pick<Simulation, "name" | "type" | "id">): string {
@@ -101,10 +113,11 @@ export function shareBox(app: App, checked: boolean): { root: HTMLElement; input
 }
 
 export function cancel(app: App, one: Simulation, onDone: () => void): void {
-  confirmed(`Cancel ${nameOf(one)}?`, "Nothing of it is kept.", "Cancel it", async () => {
+  const stop = async () => {
     await app.session.ask("POST", `simulations/${one.id}/cancel`, {});
     onDone();
-  });
+  };
+  confirmed(`Cancel ${nameOf(one)}?`, "Nothing of it is kept.", "Cancel it", stop, "Keep it running");
 }
 
 export function remove(app: App, one: Simulation, onDone: () => void): void {

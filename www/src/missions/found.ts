@@ -23,33 +23,31 @@ import {
 } from "./launches";
 import { near, PlaceMap } from "./placemap";
 import { type Draft, draftFrom, planOfLaunch } from "./searches";
-import { boundsOf, drawSearch } from "./searchmap";
-import { type Column, table } from "./table";
+import { boundsOf, drawSearch, zonesOf } from "./searchmap";
+import { type Column, table, tableRow } from "./table";
 
-const PER_PAGE = 50;
+const PER_PAGE = 20;
 const MOST_OF_FILE = 1000;
 const MOST_TIMES = 200;
 
+/** Shows what a search has found. Raises what `Session.ask` raises. */
 export async function showFound(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
   const path = `reverse/plan/${one.id}/results`;
   const ask = (parameters: Record<string, string>) =>
     app.session.ask<Found>("GET", `${path}?${new URLSearchParams(parameters)}`, undefined, signal);
-  try {
-    const found = await ask({ limit: String(PER_PAGE) });
-    if (!signal.aborted) new FoundView(root, app, one, found, ask, signal);
-  } catch (error) {
-    if (!signal.aborted) root.replaceChildren(h("p", { class: "bad", role: "alert" }, reasonOf(error)));
-  }
+  const found = await ask({ limit: String(PER_PAGE) });
+  if (!signal.aborted) new FoundView(root, app, one, found, ask, signal);
 }
 
 class FoundView {
   readonly #search: Draft | null;
+  readonly #area: Draft["area"];
   readonly #map: PlaceMap;
   readonly #places = L.layerGroup();
   readonly #zone = L.layerGroup();
   readonly #chosen = L.layerGroup();
   readonly #legend = h("div", { class: "legend" });
-  readonly #table = h("div", { class: "scroll launches" });
+  readonly #table = h("div", { class: "scroll-x launches" });
   readonly #more = h("div", { class: "row" });
   readonly #about = h("p", { class: "about", role: "status" });
   readonly #bars = h("div", {
@@ -73,8 +71,8 @@ class FoundView {
     this.#found = first;
     this.#candidates = first.candidates;
     this.#search = draftFrom(one.config);
-    const area = one.config.area as Draft["area"];
-    this.#map = new PlaceMap("Map of the launch places", area, 7, signal);
+    this.#area = zonesOf(one.config).area;
+    this.#map = new PlaceMap("Map of the launch places", this.#area, 7, signal);
     this.#map.choosing = null;
     this.#map.root.append(this.#legend);
     for (const layer of [this.#zone, this.#places, this.#chosen]) layer.addTo(this.#map.map);
@@ -83,30 +81,11 @@ class FoundView {
     root.replaceChildren(
       this.#figures(),
       ...this.#notes(),
-      h(
-        "section",
-        { class: "card" },
-        h("h3", {}, "Launch times"),
-        this.#bars,
-        h(
-          "p",
-          { class: "note" },
-          "Each bar is the best launch of its time; choose one to see its places and launches.",
-        ),
-      ),
       this.#problem,
       h(
         "div",
         { class: "split found-split" },
-        h(
-          "section",
-          { class: "card" },
-          h("h3", {}, "Best launches"),
-          this.#about,
-          this.#table,
-          this.#more,
-          this.#files(),
-        ),
+        h("div", { class: "stack" }, this.#isHopeless ? null : this.#times(), this.#launches()),
         this.#map.root,
       ),
     );
@@ -117,16 +96,53 @@ class FoundView {
 
   // The whole
 
+  /** No launch reaches the zone: there are none to rank, only some that come nearer than others. */
+  get #isHopeless(): boolean {
+    return this.first.flights.hits === 0;
+  }
+
+  #times(): HTMLElement {
+    return h(
+      "section",
+      { class: "card" },
+      h("h3", {}, "Launch times"),
+      this.#bars,
+      h("p", { class: "note" }, "The best launch of each time; choose one to see its places and launches."),
+    );
+  }
+
+  #launches(): HTMLElement {
+    return h(
+      "section",
+      { class: "card" },
+      h("h3", {}, this.#isHopeless ? "Nearest launches" : "Best launches"),
+      this.#about,
+      this.#table,
+      this.#more,
+      h(
+        "p",
+        { class: "note" },
+        ...(this.#isHopeless
+          ? []
+          : ["Score: mean of the members, 1 through the centre of the zone, 0.5 at its edge, 0 for a miss. "]),
+        "Closest: the member that comes nearest to the centre of the zone, when and how high.",
+      ),
+      this.#files(),
+    );
+  }
+
   #figures(): HTMLElement {
     const { flights, launch_times, places, members, candidates } = this.first;
     const best = candidates[0];
     const figure = (label: string, value: string) =>
       h("div", { class: "figure" }, h("span", { class: "note" }, label), h("strong", {}, value));
+    const when = best ? formatUtcShort(secondsOf(best.time)) : "–";
     return h(
       "div",
-      { class: "figures" },
-      figure("Best probability", best ? percentText(best.probability) : "–"),
-      figure("Best launch", best ? formatUtcShort(secondsOf(best.time)) : "–"),
+      { class: "figures small" },
+      ...(this.#isHopeless
+        ? []
+        : [figure("Best probability", best ? percentText(best.probability) : "–"), figure("Best launch", when)]),
       figure("Places", places.toLocaleString("en")),
       figure("Launch times", launch_times.length.toLocaleString("en")),
       figure("Members", members.length.toLocaleString("en")),
@@ -135,18 +151,19 @@ class FoundView {
   }
 
   #notes(): HTMLElement[] {
-    const { warnings, flights, failed_members, provenance, candidates } = this.first;
+    const { warnings, flights, failed_members, candidates } = this.first;
     const texts = [
-      ...(provenance.demo ? ["Demo winds, not a forecast"] : []),
       ...warnings.map(sentence),
       ...flights.lost.map(
         ({ reason, flights: count }) => `${count.toLocaleString("en")} flights cannot be judged: ${reason}`,
       ),
       ...failed_members.map(({ model_id, reason }) => `Member ${model_id} could not be flown: ${reason}`),
-      ...(flights.hits ? [] : ["No launch reaches the zone; what comes nearest is shown"]),
       ...(candidates.length ? [] : ["There is nothing to show"]),
     ];
-    return texts.length ? [h("ul", { class: "warnings" }, ...texts.map((text) => h("li", {}, text)))] : [];
+    return [
+      ...(this.#isHopeless ? [h("p", { class: "headline" }, "No launch reaches the zone")] : []),
+      ...(texts.length ? [h("ul", { class: "warnings" }, ...texts.map((text) => h("li", {}, text)))] : []),
+    ];
   }
 
   // Launch times
@@ -172,7 +189,7 @@ class FoundView {
           onclick: () => void this.#pick(this.#picked === time ? null : time),
         },
         h("span", { class: "well" }, bar),
-        h("span", { class: "tick" }, h("b", {}, percentText(best.probability)), formatUtcShort(secondsOf(time))),
+        h("span", { class: "tick" }, h("b", {}, percentText(best.probability)), ...dayAndHour(time)),
         h("span", { class: "visually-hidden" }, ` UTC, ${reached}`),
       );
       return button;
@@ -223,9 +240,17 @@ class FoundView {
   // Launches
 
   #show(): void {
-    this.#table.replaceChildren(table("Best launches", this.#columns(), this.#candidates));
+    const label = this.#isHopeless ? "Nearest launches" : "Best launches";
+    this.#table.replaceChildren(table(label, this.#columns(), this.#candidates, "rows"));
+    this.#showMore();
+    this.#choose(this.#candidates[0] ?? null);
+    this.#draw();
+  }
+
+  /** What stands below the launches: how to see the rest of them. */
+  #showMore(): void {
     const rest = this.#found.total - this.#candidates.length;
-    const more = h("button", { type: "button" }, `${rest.toLocaleString("en")} more`);
+    const more = h("button", { type: "button" }, `More of the other ${rest.toLocaleString("en")}`);
     more.addEventListener("click", () => void attempt(more, this.#problem, () => this.#append()));
     const all = h("button", { type: "button", onclick: () => void this.#pick(null) }, "All launch times");
     const kept = h("span", { class: "note" }, cutText(this.#found) ?? "");
@@ -234,69 +259,70 @@ class FoundView {
       ...(this.#picked ? [all] : []),
       ...(this.#found.cut || this.#found.map.cut ? [kept] : []),
     );
-    this.#choose(this.#candidates[0] ?? null);
-    this.#draw();
   }
 
   async #append(): Promise<void> {
     const parameters = { limit: String(PER_PAGE), offset: String(this.#candidates.length) };
     const more = await this.ask({ ...parameters, ...(this.#picked && { time: this.#picked }) });
     this.#candidates = [...this.#candidates, ...more.candidates];
-    this.#show();
+    const rows = more.candidates.map((one) => tableRow(this.#columns(), one));
+    this.#table.querySelector("tbody")!.append(...rows);
+    this.#showMore();
+    rows[0]?.querySelector("button")?.focus();
   }
 
   #columns(): Column<Candidate>[] {
     const { units } = this.app;
     const several = this.first.configurations.length > 1;
-    return [
-      {
-        title: "Rank",
-        kind: "main",
-        cell: (one) =>
-          h(
-            "button",
-            {
-              type: "button",
-              "aria-label": `Show launch ${one.rank} on the map`,
-              "data-rank": one.rank,
-              onclick: () => {
-                this.#choose(one);
-                this.#map.root.scrollIntoView({ block: "nearest" });
-              },
+    const below = (text: string) => h("span", { class: "note below" }, text);
+    const rank: Column<Candidate> = {
+      title: "Rank",
+      kind: "main",
+      cell: (one) =>
+        h(
+          "button",
+          {
+            type: "button",
+            "aria-label": `Show launch ${one.rank} on the map`,
+            "data-rank": one.rank,
+            onclick: () => {
+              this.#choose(one);
+              this.#map.root.scrollIntoView({ block: "nearest" });
             },
-            `${one.rank}`,
-          ),
-      },
+          },
+          `${one.rank}`,
+        ),
+    };
+    const launch: Column<Candidate> = {
+      title: "Launch, UTC",
+      cell: ({ time, lat, lon, configuration }) =>
+        h(
+          "span",
+          {},
+          formatUtcShort(secondsOf(time)),
+          below(`${lat.toFixed(4)}, ${lon.toFixed(4)}`),
+          several && below(configuration),
+        ),
+    };
+    const closest: Column<Candidate> = {
+      title: "Closest",
+      cell: ({ distance, hit_time, hit_altitude }) =>
+        h(
+          "span",
+          {},
+          distance === null ? "–" : formatDistance(distance, units),
+          hit_time !== null &&
+            hit_altitude !== null &&
+            below(`${formatUtcShort(secondsOf(hit_time))}, ${formatAltitude(hit_altitude, units)}`),
+        ),
+    };
+    if (this.#isHopeless) return [rank, launch, closest];
+    return [
+      rank,
       { title: "Probability", kind: "number", cell: ({ probability }) => h("strong", {}, percentText(probability)) },
-      {
-        title: "Launch, UTC",
-        cell: ({ time, lat, lon }) =>
-          h(
-            "span",
-            {},
-            formatUtcShort(secondsOf(time)),
-            h("span", { class: "note below" }, `${lat.toFixed(4)}, ${lon.toFixed(4)}`),
-          ),
-      },
-      ...(several ? [{ title: "Balloon", cell: ({ configuration }: Candidate) => configuration }] : []),
-      { title: "Score", kind: "number", cell: ({ score }) => score.toFixed(2) },
-      {
-        title: "Closest",
-        kind: "number",
-        cell: ({ distance }) => (distance === null ? "–" : formatDistance(distance, units)),
-      },
-      {
-        title: "There",
-        cell: ({ hit_time, hit_altitude }) =>
-          hit_time === null || hit_altitude === null
-            ? "–"
-            : h(
-                "span",
-                {},
-                formatUtcShort(secondsOf(hit_time)),
-                h("span", { class: "note below" }, `at ${formatAltitude(hit_altitude, units)}`),
-              ),
-      },
+      { title: "Score", kind: "number score", cell: ({ score }) => score.toFixed(2) },
+      launch,
+      closest,
     ];
   }
 
@@ -308,12 +334,11 @@ class FoundView {
     this.#about.replaceChildren(...(one ? this.#says(one) : []));
     this.#chosen.clearLayers();
     if (!one) return;
-    const area = this.one.config.area as Draft["area"];
-    const from = near(one, area);
+    const from = near(one, this.#area);
     const style = { interactive: false, keyboard: false };
     this.#chosen.addLayer(L.marker(from, { icon: pin("launch-pin"), ...style }));
     if (one.hit_lat === null || one.hit_lon === null) return;
-    const hit = near({ lat: one.hit_lat, lon: one.hit_lon }, area);
+    const hit = near({ lat: one.hit_lat, lon: one.hit_lon }, this.#area);
     const line = { color: cssColour("--ink"), weight: 1.5, dashArray: "4 4", renderer: this.#map.renderer, ...style };
     this.#chosen.addLayer(L.polyline([from, hit], line));
     this.#chosen.addLayer(L.marker(hit, { icon: pin("landing-pin"), ...style }));
@@ -337,15 +362,14 @@ class FoundView {
     const dark = theme() === "dark";
     const { features } = this.#found.map;
     const top = scaleTop(Math.max(0, ...features.map(({ properties }) => properties.probability)));
-    const area = this.one.config.area as Draft["area"];
-    if (this.#search) drawSearch(this.#map, this.#zone, this.#search, false);
+    drawSearch(this.#map, this.#zone, zonesOf(this.one.config), false);
     this.#places.clearLayers();
     // The best are drawn last, over the others.
     for (const { geometry, properties } of features.toReversed()) {
       const [lon, lat] = geometry.coordinates;
       const { probability } = properties;
       const isNone = probability === 0;
-      const dot = L.circleMarker(near({ lat, lon }, area), {
+      const dot = L.circleMarker(near({ lat, lon }, this.#area), {
         renderer: this.#map.renderer,
         radius: isNone ? 2.5 : 6,
         stroke: !isNone,
@@ -369,6 +393,7 @@ class FoundView {
     const stops = [0, 0.25, 0.5, 0.75, 1].map((share) => rampColour(share, dark));
     const ramp = h("span", { class: "ramp" });
     ramp.style.background = `linear-gradient(to right, ${stops.join(", ")})`;
+    this.#legend.hidden = this.#isHopeless;
     this.#legend.replaceChildren(
       h("span", {}, "Probability 0"),
       ramp,
@@ -382,7 +407,7 @@ class FoundView {
   }
 
   #fit(): void {
-    if (this.#search) this.#map.showBounds(boundsOf(this.#search));
+    this.#map.showBounds(boundsOf(zonesOf(this.one.config)));
   }
 
   // Files
@@ -417,4 +442,10 @@ class FoundView {
     h("a", { href: address, download: name }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
+}
+
+/** In two pieces, each of which stays on its line. */
+function dayAndHour(time: string): (HTMLElement | string)[] {
+  const text = formatUtcShort(secondsOf(time));
+  return [h("span", {}, text.slice(0, -6)), " ", h("span", {}, text.slice(-5))];
 }

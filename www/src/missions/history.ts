@@ -3,8 +3,8 @@
 import { h, segments } from "../dom";
 import { ChoiceField, TimeField } from "../fields";
 import type { components } from "../schema";
-import { formatBytes, formatDuration } from "../units";
-import { type App, heading, type Kind, reasonOf, type Simulation, type Status, type View } from "./app";
+import { formatBytes } from "../units";
+import { type App, heading, type Kind, reasonOf, type Simulation, type Status, tookText, type View } from "./app";
 import { KINDS } from "./dialogs";
 import { actionsOf, firstColumns, type Page, STATUSES } from "./simulations";
 import { type Column, pager, table } from "./table";
@@ -127,7 +127,7 @@ function totalsOf(sums: Totals): HTMLElement[] {
   const figures: [string, string][] = [
     ["Simulations", sums.simulations.toLocaleString("en")],
     ["Storage", formatBytes(sums.result_bytes)],
-    ["Computation", formatDuration(sums.computation_seconds)],
+    ["Computing time", tookText(sums.computation_seconds)],
     ...Object.entries(sums.by_type).map(([type, count]): [string, string] => [
       `${KINDS[type as Kind]}s`.replace("chs", "ches"),
       count.toLocaleString("en"),
@@ -158,7 +158,7 @@ function totalsOf(sums: Totals): HTMLElement[] {
 function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
   return [
     ...firstColumns(app),
-    { title: "Took", kind: "number", cell: (one) => formatDuration(one.computation_seconds) },
+    { title: "Computing time", kind: "number", cell: (one) => tookText(one.computation_seconds) },
     { title: "Size", kind: "number", cell: ({ result_bytes }) => (result_bytes ? formatBytes(result_bytes) : "–") },
     { title: "Actions", kind: "actions", cell: (one) => actionsOf(app, one, onChange) },
   ];

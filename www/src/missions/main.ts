@@ -10,7 +10,7 @@ import { applyTheme, themeButton } from "../theme";
 import type { Units } from "../units";
 import { accountView } from "./account";
 import { adminView } from "./admin";
-import { type App, reasonOf, type View } from "./app";
+import { type App, reasonOf, sentence, type View } from "./app";
 import { simulationView } from "./details";
 import { historyView } from "./history";
 import { Session } from "./session";
@@ -35,14 +35,14 @@ const later = (load: () => Promise<View>): View => {
 const ROUTES: Record<string, Route> = {
   simulations: { title: "Simulations", tab: "Simulations", view: simulationView, for: "users" },
   new: {
-    title: "New simulation",
-    tab: "New",
+    title: "New flight",
+    tab: "New flight",
     view: later(async () => (await import("./new")).newView),
     for: "users",
   },
   reverse: {
-    title: "Reverse planning",
-    tab: "Reverse",
+    title: "Plan backwards",
+    tab: "Plan backwards",
     view: later(async () => (await import("./reverse")).reverseView),
     for: "users",
   },
@@ -70,12 +70,18 @@ const root = byId("view");
 const nav = byId("nav");
 const who = byId("who");
 let leave = new AbortController();
-let why = "Simulations, searches and history are kept under your account.";
+let why = whySignIn(null);
 
 /** `simulations` and the rest behind it, of `#/simulations/…`. */
 function asked(): [name: string, rest: string] {
   const [, name = "", rest = ""] = /^#\/([a-z]+)(?:\/([^?]*))?/.exec(location.hash) ?? [];
   return [Object.hasOwn(ROUTES, name) ? name : "simulations", rest];
+}
+
+/** Why there is a form to sign in; `ended` is why the service knows the session no longer. */
+function whySignIn(ended: string | null): string {
+  if (ended === null) return "Simulations, searches and history are kept under your account.";
+  return ended.includes("not active") ? sentence(ended) : "You are signed out; sign in to go on.";
 }
 
 function mayUse(route: Route): boolean {
@@ -109,6 +115,8 @@ async function show(): Promise<void> {
   const page = h("div", { class: `view ${name}` });
   root.replaceChildren(page);
   root.scrollTop = 0;
+  // On a narrow screen the whole page is scrolled.
+  scrollTo(0, 0);
   if (!mayUse(route)) {
     if (session.user) page.append(h("p", { class: "empty" }, "Only administrators see this."));
     else signIn(page, app, why);
@@ -122,9 +130,7 @@ async function show(): Promise<void> {
 }
 
 session.onChange = (ended) => {
-  why = ended
-    ? "You are signed out; sign in to go on."
-    : "Simulations, searches and history are kept under your account.";
+  why = whySignIn(ended);
   void show();
   announce(session.user ? `Signed in as ${session.user.username}` : "Signed out");
 };

@@ -8,19 +8,22 @@ import { PlanForm } from "../form";
 import { pin } from "../pin";
 import { DEFAULT_PLAN, type Plan } from "../plan";
 import { PlanState, remembered } from "../state";
-import { attempt, heading, problemLine, reasonOf, type View } from "./app";
-import { submissionOf } from "./configs";
+import { attempt, demoTag, heading, oneOf, problemLine, reasonOf, type View } from "./app";
+import { planOf, submissionOf } from "./configs";
 import { shareBox } from "./dialogs";
 import { PlaceMap } from "./placemap";
 import { submit } from "./submit";
 
 const HOUR = 3600;
 
-export const newView: View = async (root, app, signal) => {
+export const newView: View = async (root, app, signal, id) => {
   const time = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
   const before = remembered();
   const mode = before.mode === "single" ? "single" : "ensemble";
-  const plan: Plan = { ...DEFAULT_PLAN, ...before, mode, time, sweepFrom: time, sweepTo: time };
+  const again = id ? await oneOf(app, id, signal) : null;
+  if (signal.aborted) return;
+  const kept = again && planOf(again);
+  const plan: Plan = { ...DEFAULT_PLAN, ...before, mode, time, ...kept, sweepFrom: time, sweepTo: time };
   const state = new PlanState(plan);
   const map = new PlaceMap("Map of the launch", plan, 8, signal);
   map.choosing = "the launch";
@@ -37,7 +40,9 @@ export const newView: View = async (root, app, signal) => {
 
   const name = new TextField("simulation-name", "Name", { maxlength: 200 }, { hint: "May be empty", wide: true });
   const description = new LongTextField("description", "Description", 2000);
+  if (again) [name.text, description.text] = [again.name, again.description];
   const shared = shareBox(app, false);
+  const demo = h("span", {});
   const problem = problemLine("submit-problem");
   const button = h("button", { class: "primary" }, "Submit");
   const planFields = h("div", { class: "plan-fields" });
@@ -56,7 +61,7 @@ export const newView: View = async (root, app, signal) => {
     button,
   );
   root.append(
-    heading("New simulation"),
+    heading(["New flight", demo]),
     h(
       "p",
       { class: "quiet" },
@@ -96,10 +101,12 @@ export const newView: View = async (root, app, signal) => {
   try {
     const { body } = await ask<Status>("/sim/status", {}, signal);
     const [from, to] = [Date.parse(body.covers.from) / 1000, Date.parse(body.covers.to) / 1000];
+    demo.replaceChildren(demoTag(body.demo) ?? "");
     planForm.setAround({ covers: { from, to }, members: body.members });
     // A time nobody has chosen begins where the winds do.
-    if (state.plan.time === time && (time < from || time > to))
-      state.change({ time: Math.ceil(from / HOUR) * HOUR + HOUR });
+    const isCovered = (at: number) => at >= from && at <= to;
+    if (state.plan.time === plan.time && !isCovered(plan.time))
+      state.change({ time: isCovered(time) ? time : Math.ceil(from / HOUR) * HOUR + HOUR });
   } catch (error) {
     if (!signal.aborted) problem.textContent = reasonOf(error);
   }

@@ -20,7 +20,7 @@ import { remembered } from "../state";
 import { store, stored } from "../stored";
 import { onTheme } from "../theme";
 import { formatDuration } from "../units";
-import { attempt, heading, problemLine, reasonOf, sentence, type View } from "./app";
+import { attempt, demoTag, heading, oneOf, problemLine, reasonOf, sentence, type View } from "./app";
 import { BalloonRows } from "./balloonrows";
 import { shareBox } from "./dialogs";
 import { PlaceMap } from "./placemap";
@@ -34,16 +34,19 @@ const HOUR = 3600;
 const DAY = 24 * HOUR;
 const ASK_AFTER_MS = 400;
 
-export const reverseView: View = async (root, app, signal) => {
-  root.append(heading("Reverse planning"));
+export const reverseView: View = async (root, app, signal, id) => {
+  const demo = h("span", {});
+  root.append(heading(["Plan backwards", demo]));
   const waiting = h("p", { class: "quiet" }, "Asking which winds there are");
   root.append(waiting);
-  const covers = await coverOf(signal);
+  const [covers, again] = await Promise.all([coverOf(signal), id ? oneOf(app, id, signal) : null]);
   if (signal.aborted) return;
+  demo.replaceChildren(demoTag(covers?.demo ?? false) ?? "");
   waiting.textContent = "Where, when and with what to launch so that the balloon reaches a place.";
-  const form = new SearchForm(firstDraft(covers), app.units, signal);
+  const form = new SearchForm(firstDraft(covers, again?.config), app.units, signal);
   const name = new TextField("search-name", "Name", { maxlength: 200 }, { hint: "May be empty", wide: true });
   const description = new LongTextField("search-description", "Description", 2000);
+  if (again) [name.text, description.text] = [again.name, again.description];
   const shared = shareBox(app, false);
   const problem = problemLine("submit-problem");
   const button = h("button", { class: "primary" }, "Search");
@@ -82,7 +85,7 @@ export const reverseView: View = async (root, app, signal) => {
       size.textContent = "";
       problem.textContent = error instanceof ApiError || error instanceof UnreachableError ? reasonOf(error) : "";
       // What is typed is not taken away from who types it.
-      if (error instanceof ApiError) form.mark(error.parameters);
+      if (error instanceof ApiError) form.mark(error);
     }
   };
   form.onChange = () => {
@@ -111,6 +114,7 @@ export const reverseView: View = async (root, app, signal) => {
         toast("The search is submitted");
         if (!signal.aborted) app.go(`/simulations/${id}`);
       } catch (error) {
+        if (error instanceof ApiError) form.mark(error);
         refuse(error, { ...form.named, name, description });
         throw error;
       }
@@ -121,12 +125,14 @@ export const reverseView: View = async (root, app, signal) => {
 interface Cover {
   from: number;
   to: number;
+  demo: boolean;
 }
 
 async function coverOf(signal: AbortSignal): Promise<Cover | null> {
   try {
     const { body } = await ask<Status>("/sim/status", {}, signal);
-    return { from: Date.parse(body.covers.from) / 1000, to: Date.parse(body.covers.to) / 1000 };
+    const { from, to } = body.covers;
+    return { from: Date.parse(from) / 1000, to: Date.parse(to) / 1000, demo: body.demo };
   } catch (error) {
     // Without winds the form is there all the same; the estimate says what is missing.
     if (error instanceof ApiError || error instanceof UnreachableError) return null;
@@ -135,13 +141,13 @@ async function coverOf(signal: AbortSignal): Promise<Cover | null> {
   }
 }
 
-/** What was searched the last time, in the time that the winds cover now. */
-function firstDraft(covers: Cover | null): Draft {
+/** A search that is kept, or what was searched the last time, in the time that the winds cover now. */
+function firstDraft(covers: Cover | null, again?: Record<string, unknown>): Draft {
   const now = Math.ceil(Date.now() / 1000 / HOUR) * HOUR;
   const from = covers ? Math.max(covers.from, Math.min(now, covers.to - DAY)) : now;
   const to = covers ? Math.min(from + 3 * DAY, covers.to) : from + 3 * DAY;
   const kept = stored<Record<string, unknown>>("search", (value) => typeof value === "object" && value !== null, {});
-  const before = draftFrom(kept);
+  const before = draftFrom(again ?? kept);
   if (!before?.balloons.length) return draftOf({ ...DEFAULT_PLAN, ...remembered() }, from, to);
   const isCovered = (time: number) => !covers || (time >= covers.from && time <= covers.to);
   return {
@@ -160,7 +166,7 @@ function sizeText(found: Estimate): (HTMLElement | string)[] {
     many(found.configurations, "balloon", "balloons"),
     many(found.members, "member", "members"),
   ].join(" × ");
-  const duration = found.seconds < 1 ? "under a second" : `${formatDuration(found.seconds)} at most`;
+  const duration = found.seconds < 1 ? "under a second" : `about ${formatDuration(found.seconds)}`;
   return [
     h("strong", {}, many(found.flights, "flight", "flights")),
     `, ${duration}`,
@@ -264,7 +270,7 @@ class SearchForm {
     const choose = segments(
       "choosing",
       "A click on the map chooses",
-      { target: "Clicks set the target", area: "Clicks set the launch area" },
+      { target: "Set the target", area: "Set the launch area" },
       this.#choosing,
       (chosen) => {
         this.#choosing = chosen;
@@ -376,6 +382,7 @@ class SearchForm {
       "area.lon": this.#area,
       "area.radius": areaRadius,
       "area.spacing": spacing,
+      window: this.#to,
       "window.from": this.#from,
       "window.to": this.#to,
       "window.step_hours": stepHours,
@@ -388,16 +395,27 @@ class SearchForm {
     };
   }
 
-  mark(parameters: Record<string, string>): void {
+  /** Show what the service refused at the fields that it names, or begins its sentence with. */
+  mark({ parameters, message }: ApiError): void {
     const { named } = this;
-    for (const [name, reason] of Object.entries(parameters)) named[name]?.fail(reason);
+    const [first = ""] = message.split(" ", 1);
+    const reasons = Object.entries(parameters);
+    for (const [name, reason] of reasons.length ? reasons : [[first, message] as const])
+      named[name]?.fail(sentence(reason));
   }
 
-  /** The search, or null while something of it is not right; nothing is said of that. */
+  /** The search, or null while something of it is not right; said is only what no field alone can tell. */
   read(): Draft | null {
     if (this.#all.some((field) => field.problem() !== null)) return null;
     const draft = this.#draft();
-    return draft && !disagreement(draft) ? draft : null;
+    const wrong = draft && disagreement(draft);
+    for (const [name, field] of Object.entries(this.#disagreeing))
+      field.fail(wrong?.field === name ? wrong.reason : null);
+    return wrong ? null : draft;
+  }
+
+  get #disagreeing(): Record<"to" | "highest", Field> {
+    return { to: this.#to, highest: this.#fields.highest };
   }
 
   /** The search; what is wrong with it is shown, and null is returned. */
@@ -408,7 +426,7 @@ class SearchForm {
     if (!wrong) return draft;
     if (wrong.field === "balloon") this.#balloons.fail(wrong.index ?? 0, wrong.reason);
     else {
-      const field = wrong.field === "to" ? this.#to : this.#fields.highest;
+      const field = this.#disagreeing[wrong.field];
       field.fail(wrong.reason);
       field.input.focus();
     }

@@ -3,12 +3,33 @@
 import L from "leaflet";
 import { cssColour } from "../colours";
 import { destination } from "../geo";
-import { circle, near, type PlaceMap, square } from "./placemap";
-import { type Draft, gridOf } from "./searches";
+import { onTheme } from "../theme";
+import { circle, near, PlaceMap, square } from "./placemap";
+import { type Draft, gridOf, type SearchBody } from "./searches";
 
 const MOST_DOTS = 2000;
 
 type Drawn = Pick<Draft, "target" | "area">;
+
+/** Where a search that is kept looks, also one that its form cannot hold. */
+export function zonesOf(config: Record<string, unknown>): Drawn {
+  const { target, area } = config as unknown as SearchBody;
+  return { target, area };
+}
+
+/** Puts a map of what is searched into `root`, until `signal`. */
+export function showSearched(root: HTMLElement, config: Record<string, unknown>, signal: AbortSignal): void {
+  const zones = zonesOf(config);
+  const map = new PlaceMap("Map of the search", zones.area, 7, signal);
+  const layer = L.layerGroup().addTo(map.map);
+  const draw = () => drawSearch(map, layer, zones, true);
+  map.choosing = null;
+  map.onFit = () => map.showBounds(boundsOf(zones));
+  draw();
+  onTheme(draw, signal);
+  root.replaceChildren(map.root);
+  map.onFit();
+}
 
 /** The target, the search area, and the places of its grid where they can be told apart. */
 export function drawSearch(map: PlaceMap, layer: L.LayerGroup, { target, area }: Drawn, withGrid: boolean): void {

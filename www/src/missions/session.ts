@@ -12,8 +12,8 @@ const ROOT = "/api/v1/auth";
 
 export class Session {
   user: User | null = null;
-  /** Called with everybody who comes and goes; `ended` says that it was not their wish. */
-  onChange: (ended: boolean) => void = () => {};
+  /** Called with everybody who comes and goes; `ended` says why where it was not their wish. */
+  onChange: (ended: string | null) => void = () => {};
   #csrf = "";
 
   /** Find out who is signed in. Raises what `send` raises, except that nobody is. */
@@ -29,7 +29,7 @@ export class Session {
 
   async signIn(username: string, password: string): Promise<void> {
     this.#take(await send<SignedIn>("POST", `${ROOT}/login`, { username, password }));
-    this.onChange(false);
+    this.onChange(null);
   }
 
   async register(account: { username: string; email: string; password: string; name: string }): Promise<void> {
@@ -44,13 +44,13 @@ export class Session {
       if (!isUnknown(error)) throw error;
     }
     this.#forget();
-    this.onChange(false);
+    this.onChange(null);
   }
 
   /** Change the own name, address or password. */
   async change(changes: Record<string, string>): Promise<void> {
     this.#take(await this.ask<SignedIn>("PUT", "auth/me", changes));
-    this.onChange(false);
+    this.onChange(null);
   }
 
   /** A request under /api/v1/ in the name of who is signed in. Who is so no more is asked to sign in again. */
@@ -66,7 +66,7 @@ export class Session {
       }
       if (isUnknown(error) && this.user) {
         this.#forget();
-        this.onChange(true);
+        this.onChange((error as ApiError).message);
       }
       throw error;
     }

@@ -44,6 +44,7 @@ function loginForm(app: App, why: string, swap: () => void): HTMLElement[] {
     h("h2", {}, "Sign in"),
     h("p", { class: "quiet" }, why),
     form,
+    h("p", { class: "note" }, "Forgotten the password? An administrator sets a new one."),
     h("p", {}, "No account yet? ", h("button", { type: "button", class: "link", onclick: swap }, "Register")),
   ];
 }
@@ -54,8 +55,11 @@ function registerForm(app: App, swap: () => void): HTMLElement[] {
       "username",
       "Username",
       { autocomplete: "username", maxlength: 50, spellcheck: "false" },
-      { hint: "Letters, digits, dots, lines and underscores" },
-      (text) => (/^[A-Za-z0-9][A-Za-z0-9._-]+$/.test(text) ? null : "At least 2 letters, digits, dots or lines"),
+      { hint: "Letters, digits, dots, hyphens and underscores" },
+      (text) =>
+        /^[A-Za-z0-9][A-Za-z0-9._-]+$/.test(text)
+          ? null
+          : "At least 2 letters, digits, dots, hyphens or underscores, a letter or digit first",
     ),
     email: new TextField("email", "Email", { type: "email", autocomplete: "email", maxlength: 255 }, {}, emailProblem),
     name: new TextField("full-name", "Name", { autocomplete: "name", maxlength: 100 }, { hint: "May be empty" }),

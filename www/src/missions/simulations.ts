@@ -2,9 +2,7 @@
 
 import { announce, h, iconButton } from "../dom";
 import { ChoiceField } from "../fields";
-import { formatDuration } from "../units";
-import { type App, heading, moment, type Simulation, type Status, type View } from "./app";
-import { mapLink } from "./configs";
+import { type App, between, demoTag, heading, isOnDemo, moment, type Simulation, type Status, type View } from "./app";
 import { cancel, edit, KINDS, nameOf, remove } from "./dialogs";
 import { BUSY_MS, IDLE_MS, poll } from "./poll";
 import { type Column, pager, table, tableRow } from "./table";
@@ -67,7 +65,7 @@ export const simulationsView: View = (root, app, signal) => {
     });
   }
   root.append(
-    heading("Simulations", h("a", { class: "button primary", href: "#/new" }, "New simulation")),
+    heading("Simulations", h("a", { class: "button primary", href: "#/new" }, "New flight")),
     h("div", { class: "filters" }, status.root, type.root, whose.root),
     trouble,
     place,
@@ -163,6 +161,7 @@ export function nameCell(one: Simulation, app: App): HTMLElement {
   const marks = [
     one.user.id === app.session.user?.id ? null : h("span", { class: "note" }, `by ${one.user.username}`),
     one.shared && h("span", { class: "tag" }, "shared"),
+    demoTag(isOnDemo(one)),
   ];
   return h(
     "div",
@@ -187,7 +186,7 @@ export function firstColumns(app: App): Column<Simulation>[] {
 function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
   return [
     ...firstColumns(app),
-    { title: "Took", kind: "number", cell: (one) => (one.completed ? formatDuration(one.computation_seconds) : "–") },
+    { title: "Took", kind: "number", cell: ({ started, completed }) => between(started, completed) ?? "–" },
     { title: "Actions", kind: "actions", cell: (one) => actionsOf(app, one, onChange) },
   ];
 }
@@ -195,16 +194,11 @@ function columnsOf(app: App, onChange: () => void): Column<Simulation>[] {
 /** Open it; cancel, change and delete what is one's own. */
 export function actionsOf(app: App, one: Simulation, onChange: () => void): HTMLElement {
   const name = nameOf(one);
-  const link = mapLink(one);
   const isOwn = one.user.id === app.session.user?.id || app.session.user?.is_admin;
-  const open =
-    one.type === "reverse"
-      ? h("a", { class: "button", href: `#/simulations/${one.id}`, "aria-label": `Open ${name}` }, "Open")
-      : link && h("a", { class: "button", href: link, "aria-label": `Open ${name} on the map` }, "Map");
   return h(
     "div",
     { class: "row tight" },
-    open,
+    h("a", { class: "button", href: `#/simulations/${one.id}`, "aria-label": `Open ${name}` }, "Open"),
     isOwn && isUnderWay(one)
       ? h(
           "button",

@@ -1,4 +1,4 @@
-// Tables that are rows on a wide screen and cards on a narrow one.
+// Tables, most of them rows on a wide screen and cards on a narrow one.
 
 import { h } from "../dom";
 
@@ -9,12 +9,20 @@ export interface Column<Row> {
   kind?: string;
 }
 
-/** Styles for narrow screens change what tables are to screen readers; roles say it all the same. */
-export function table<Row>(label: string, columns: Column<Row>[], rows: Row[]): HTMLTableElement {
+/**
+ * A table; `kind` is `rows stacked` for one of cards on a narrow screen, `rows` for one that stays what it is. Styles
+ * for narrow screens change what tables are to screen readers; roles say it all the same.
+ */
+export function table<Row>(
+  label: string,
+  columns: Column<Row>[],
+  rows: Row[],
+  kind: "rows stacked" | "rows" = "rows stacked",
+): HTMLTableElement {
   const head = h("tr", { role: "row" }, ...columns.map(({ title, kind }) => titleCell(title, kind)));
   const element = h(
     "table",
-    { class: "rows", role: "table", "aria-label": label },
+    { class: kind, role: "table", "aria-label": label },
     h("thead", { role: "rowgroup" }, head),
     h("tbody", { role: "rowgroup" }, ...rows.map((row) => tableRow(columns, row))),
   );
