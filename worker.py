@@ -150,12 +150,13 @@ class Worker:
                 time.sleep(0.1)  # its last jobs still need their leases
 
     def _sweep(self) -> None:
-        """Remove now and then what workers that were killed have left."""
+        """Remove now and then what workers that were killed have left, and give space back."""
         while True:
             try:
                 removed = sweep(self._database, self._results)
                 if removed:
                     log.info("%d files of workers that were killed are removed", removed)
+                self._database.shrink()
             except (HabsimError, OSError) as error:
                 log.warning("files that workers left are not looked for: %s", error)
             if self._stopping.wait(SWEEP_SECONDS):

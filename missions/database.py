@@ -31,6 +31,8 @@ from settings import Settings
 FILE = "missions.sqlite"
 BUSY_SECONDS = 10.0  # how long a writer waits for its turn
 _MIGRATION_SECONDS = 120.0
+_JOURNAL_BYTES = 16 * 2**20  # that SQLite keeps of its journal
+_PAGES_AT_A_TIME = 2000  # given back while writers wait: 8 MB
 _OLDEST_SQLITE = (3, 35, 0)  # the first with RETURNING
 _READING = "habsim_reading"
 _INODE = "habsim_inode"
@@ -103,6 +105,18 @@ class Database:
         """The database's clock, Unix seconds."""
         with self.reading() as session:
             return session.execute(select(now_seconds())).scalar_one()
+
+    def shrink(self) -> None:
+        """Give the space of what was deleted back to the disk, where the database is a file. Raises DatabaseError."""
+        while self.path is not None:
+            with self.writing() as session:
+                free = session.execute(text("PRAGMA freelist_count")).scalar_one()
+                # It goes on as long as it is asked for rows, of which it has none.
+                driver: Any = session.connection().connection.driver_connection
+                driver.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_A_TIME})").fetchall()
+                left = session.execute(text("PRAGMA freelist_count")).scalar_one()
+            if left in (0, free):
+                return
 
     def close(self) -> None:
         """Let go of all connections; before a fork, which must not share them."""
@@ -212,7 +226,9 @@ def _engine(settings: Settings, path: Path | None) -> Engine:
 def _configure_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     entry.info.pop(_INODE, None)
     connection.isolation_level = None  # SQLAlchemy begins, not the driver
-    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):
+    # How space is given back is fixed before the first table is made.
+    for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", f"journal_size_limit = {_JOURNAL_BYTES}",
+                   "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):  # fmt: skip
         connection.execute(f"PRAGMA {pragma}")
 
 

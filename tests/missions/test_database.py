@@ -27,7 +27,7 @@ from missions import migrating
 from missions.accounts import Page, Viewer
 from missions.backup import back_up
 from missions.database import Database
-from missions.models import NEWEST_MIGRATION, Base, Organization
+from missions.models import NEWEST_MIGRATION, Base, Chunk, Organization
 from missions.opening import Missions, open_missions
 from missions.simulations import Filter, NewSimulation
 from settings import Settings
@@ -167,6 +167,22 @@ class TestSQLite(OnSQLite, Contract):
         assert found == {"journal_mode": "wal", "foreign_keys": 1, "synchronous": 2, "busy_timeout": 10000}
         assert (settings.data_dir / "missions.sqlite").stat().st_mode & 0o077 == 0
         database.close()
+
+    def test_space_of_what_was_deleted_is_given_back(self, settings: Settings) -> None:
+        missions = open_missions(settings, SECRET)
+        one = missions.simulations.submit(signed_in(missions, "ann"), NewSimulation("forward", CONFIG))
+        with missions.database.writing() as session:
+            for number in range(20):
+                session.add(Chunk(simulation_id=one.id, number=number, seconds=1.0, result=os.urandom(1_000_000)))
+        with missions.database.writing() as session:
+            session.execute(text("DELETE FROM chunks"))
+        missions.database.shrink()
+        missions.database.shrink()  # nothing is left to give
+        file = settings.data_dir / "missions.sqlite"
+        with missions.database.reading() as session:
+            session.execute(text("PRAGMA wal_checkpoint(TRUNCATE)")).all()
+        assert file.stat().st_size < 2_000_000
+        missions.database.close()
 
     def test_while_it_is_locked_readers_go_on_and_writers_are_told(
         self, settings: Settings, monkeypatch: pytest.MonkeyPatch
