@@ -169,7 +169,7 @@ class AccountsContract(Contract):
 
     def test_the_own_password_needs_the_one_before(self, missions: Missions, ann: Viewer) -> None:
         for wrong in (None, "", "wrong"):
-            with pytest.raises(ForbiddenError, match="current_password"):
+            with pytest.raises(ForbiddenError, match="current password"):
                 missions.accounts.change_own(ann, {"password": "a new one"}, wrong)
         before = missions.accounts.tokens.made(ann.claims)
         viewer, token = missions.accounts.change_own(ann, {"password": "a new one", "name": "A"}, PASSWORD)
