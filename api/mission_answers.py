@@ -200,6 +200,7 @@ class LaunchCandidate(BestLaunch):
     """One of the best, the first being 1."""
 
     rank: int
+    over_water: bool = Field(description="whether the place is on ground at 0 m")
 
 
 class SearchLaunchTime(Answer):

@@ -6,6 +6,7 @@ import gzip
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 from flask import Response
 from flask_openapi3 import APIBlueprint, Tag
 from pydantic import Field
@@ -82,6 +83,10 @@ def results(path: IdPath, query: ResultsQuery) -> Response:
         )
     rows, reaching = found.rows(query.time), found.reaching(query.time)
     page = rows[query.offset : query.offset + query.limit]
+    candidates = [found.candidate(row, rank) for rank, row in enumerate(page, query.offset + 1)]
+    places = np.array([(one["lat"], one["lon"]) for one in candidates]).reshape(-1, 2)
+    for one, height in zip(candidates, services().orchestrator.ground.nearest(*places.T), strict=True):
+        one["over_water"] = bool(height == 0.0)
     return json_response(
         {
             "id": str(path.id),
@@ -93,7 +98,7 @@ def results(path: IdPath, query: ResultsQuery) -> Response:
             "total": len(rows),
             "reaching": reaching,
             "cut": reaching > len(rows),
-            "candidates": [found.candidate(row, rank) for rank, row in enumerate(page, query.offset + 1)],
+            "candidates": candidates,
             "map": found.map_layer(query.time),
         }
     )

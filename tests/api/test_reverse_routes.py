@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -274,7 +275,7 @@ def test_launch_times_are_ranked_by_their_best(world: Searching) -> None:
     assert sorted(each["rank"] for each in times) == [1, 2, 3]
     assert {each["best"]["time"] for each in times} == {each["time"] for each in times}
     (best,) = [each["best"] for each in times if each["rank"] == 1]
-    assert {"rank": 1, **best} == found["candidates"][0]
+    assert {"rank": 1, "over_water": True, **best} == found["candidates"][0]
     assert all(each["places"] > 0 for each in times)
     assert found["members"] == [1]
 
@@ -682,6 +683,17 @@ def test_without_a_cycle_nothing_is_planned(another_app: Callable[..., Flask]) -
     empty = Searching.of(another_app(members=0))
     assert "cycle" in empty.refused(SEARCH, 503)
     assert empty.searches() == 0
+
+
+def test_launches_over_water_are_told(another_app: Callable[..., Flask], tmp_path: Path) -> None:
+    """Land lies east of 0.5 degrees, in cells of half a degree."""
+    height = np.where(np.arange(-180.0, 180.0, 0.5) + 0.25 > 0.5, 20, 0).astype(np.int16)
+    bounds = np.array([89.75, -89.75, -179.75, 179.75])
+    np.savez(tmp_path / "coast.npz", elevation=np.tile(height, (360, 1)), bounds=bounds)
+    found = Searching.of(another_app(elevation=tmp_path / "coast.npz")).found(SEARCH)
+    off_shore = [candidate for candidate in found["candidates"] if candidate["lon"] != 0.5]
+    told = {(candidate["lon"] < 0.5, candidate["over_water"]) for candidate in off_shore}
+    assert told == {(True, True), (False, False)}
 
 
 def test_a_member_that_cannot_be_read_is_left_out_and_named(another_app: Callable[..., Flask], tmp_path: Path) -> None:

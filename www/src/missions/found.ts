@@ -295,12 +295,13 @@ class FoundView {
     };
     const launch: Column<Candidate> = {
       title: "Launch, UTC",
-      cell: ({ time, lat, lon, configuration }) =>
+      cell: ({ time, lat, lon, configuration, over_water }) =>
         h(
           "span",
           {},
           formatUtcShort(secondsOf(time)),
           below(`${lat.toFixed(4)}, ${lon.toFixed(4)}`),
+          over_water && below("over water"),
           several && below(configuration),
         ),
     };
