@@ -155,6 +155,7 @@ describe("the fields of a search", () => {
 
 const CANDIDATE: Candidate = {
   rank: 1,
+  over_water: false,
   time: "2026-11-22T13:00:00Z",
   lat: 47.1,
   lon: 7.9,
