@@ -91,6 +91,11 @@ class FlightRequest:
     model_air: bool = False
     under_chute: bool = False
 
+    def with_balloons(self, launches: Launches, rows: Floats, column: Column | None = None) -> Launches:
+        """The launches flown by its gas balloons. Raises as `balloons.launches_of`."""
+        assert self.spec is not None
+        return balloons.launches_of(launches, rows, column=column, pressure_limit=self.spec.envelope.pressure_limit)
+
 
 @dataclass(frozen=True)
 class EnsembleRequest:
@@ -297,7 +302,7 @@ class _Prepared:
         flight, launches = self.flight, self.launches
         if self.rows is not None:
             column = simulator.column_over(flight.time, flight.place)
-            launches = balloons.launches_of(launches, self.rows, column=column)
+            launches = self.flight.with_balloons(launches, self.rows, column)
         return simulator.fly(launches, PROFILES[flight.profile], step=flight.step, paths=1, watch=watch)
 
 
@@ -452,7 +457,7 @@ class Orchestrator:
             launches.table[:, kernels.DESCENT_RATE] *= np.sqrt(rows[:, climb.DEAD_MASS] / rows[0, climb.DEAD_MASS])
         if flight.model_air:
             return _Prepared(flight, launches, rows)
-        return _Prepared(flight, balloons.launches_of(launches, rows))
+        return _Prepared(flight, flight.with_balloons(launches, rows))
 
     def _fly_members(
         self, cycle: Cycle, request: EnsembleRequest, launches: _Prepared, progress: Progress | None
@@ -557,8 +562,8 @@ class Orchestrator:
             )
         if grounded:
             warnings.append(
-                f"{grounded} of {perturbed} perturbed balloons cannot lift what they carry, or burst where they are "
-                "launched; they are left out of landings and regions"
+                f"{grounded} of {perturbed} perturbed balloons cannot lift what they carry, or burst at float or where "
+                "they are launched; they are left out of landings and regions"
             )
         if lost:
             warnings.append(f"{lost} perturbed flights could not be completed and are left out")

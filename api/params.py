@@ -366,7 +366,9 @@ class EnsembleQuery(LaunchQuery):
 
     def _digest(self) -> str:
         given = request.args
-        names = ("timestamp", "lat", "lon", "alt", "equil", "eqtime", "asc", "desc")
+        names = ["timestamp", "lat", "lon", "alt", "equil", "eqtime", "asc", "desc"]
+        if self.profile == "physical":
+            names += [*_OF_BALLOONS, "atmosphere"]
         text = "_".join([*(given.get(name, "") for name in names), f"{self.coeff:.1f}"])
         return md5(text.encode(), usedforsecurity=False).hexdigest()[:16]
 

@@ -131,7 +131,7 @@ def login() -> str | BaseResponse | tuple[str, int]:
     patience = services().missions.accounts.lockout
     key = lockout.of_address(request.remote_addr, "gate")
     try:
-        patience.attempt({key: lockout.OF_ADDRESS})
+        patience.attempt({key: lockout.OF_GATE})
     except BusyError as error:
         if request.is_json:
             raise
@@ -178,9 +178,9 @@ def _local(target: str) -> str:
 
 @pages.route("/logout")
 def logout() -> BaseResponse:
-    """Of the password, and of the account where there is one."""
+    """Of the password, and of the account where there is one; what only `POST auth/logout` does is to end its token."""
     session.clear()
     to_login = services().settings.password is not None
     response = redirect(url_for("session.login" if to_login else "page.home"))
-    signing.sign_out(response)
+    signing.delete_cookie(response)
     return response

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from flask import Request, g, request
 from flask.sessions import SecureCookieSessionInterface
 from werkzeug.wrappers import Response as BaseResponse
 
 from api.services import services
-from habsim.errors import DatabaseError, ForbiddenError, NotSignedInError
+from habsim.errors import ForbiddenError, NotSignedInError
 from missions.accounts import Viewer
 from missions.tokens import TOKEN_SECONDS
 
@@ -77,14 +75,6 @@ def is_https() -> bool:
 def set_cookie(response: BaseResponse, token: str) -> None:
     """Give a page the token, out of the reach of scripts and other sites."""
     response.set_cookie(COOKIE, token, max_age=TOKEN_SECONDS, httponly=True, samesite="Lax", secure=is_https())
-
-
-def sign_out(response: BaseResponse) -> None:
-    """End the session of the account that the page has, if it has one."""
-    if COOKIE in request.cookies:
-        with contextlib.suppress(NotSignedInError, DatabaseError):
-            services().missions.accounts.logout(_known())
-        delete_cookie(response)
 
 
 def delete_cookie(response: BaseResponse) -> None:

@@ -243,15 +243,31 @@ def geometric(altitude: float) -> float:
     return altitude * _EARTH / (_EARTH - altitude)
 
 
+def overpressure(row: Floats, column: Column, top: float) -> float:
+    """Pa above the air that a full balloon, a row as `climb.climb` reads it, has at `top` m; by the ideal gas law.
+
+    0 where the envelope is no super-pressure one. The gas is as warm as the air.
+    """
+    if row[climb.KIND] != climb.SUPER_PRESSURE:
+        return 0.0
+    holds = row[climb.VOLUME] * density(column, top) / row[climb.LIGHTNESS]  # kg at the air's pressure
+    return float((row[climb.GAS_MASS] / holds - 1.0) * pressure(column, top))
+
+
 def launches_of(
-    launches: Launches, rows: Floats, of: npt.ArrayLike | None = None, column: Column | None = None
+    launches: Launches,
+    rows: Floats,
+    of: npt.ArrayLike | None = None,
+    column: Column | None = None,
+    pressure_limit: float | None = None,
 ) -> Launches:
     """The same n launches flown by gas balloons: rows (m, 6) with columns named in `climb`.
 
     `of` (n,) is the balloon of each launch; by default each has its own, or all have the only one.
     Their ascent rate becomes that at the lowest ground and their equilibrium altitude that of burst or float, at most
     50 km. Balloons that cannot lift what they carry, that get nowhere, or that burst or float no higher than they are
-    launched are `grounded`. Raises BadRequestError where the first is launched above its burst or float.
+    launched are `grounded`, as are those that would float with more than `pressure_limit` Pa above the air. Raises
+    BadRequestError where the first is launched above its burst or float, or would float with more than that.
     """
     table = launches.table.copy()
     # From one altitude for all, so that a flight does not depend on the others of its batch.
@@ -265,7 +281,21 @@ def launches_of(
         raise BadRequestError(
             f"the balloon bursts or floats at {results[0, climb.TOP]:.0f} m, below the launch at {altitude[0]:.0f} m"
         )
-    stays = np.isin(results[:, climb.OUTCOME], (climb.NO_LIFT, climb.TOO_SLOW)) | (results[:, climb.TOP] <= altitude)
+    over = np.zeros(len(rows), np.bool_)
+    if pressure_limit is not None:
+        air = column or standard_column()
+        excess = [overpressure(row, air, float(found.results[i, climb.TOP])) for i, row in enumerate(rows)]
+        over = np.array(excess) > pressure_limit
+        if over[balloon_of[0]]:
+            raise BadRequestError(
+                f"at {results[0, climb.TOP]:.0f} m the gas presses {excess[balloon_of[0]]:.4g} Pa more than the air, "
+                f"the envelope stands {pressure_limit:.4g} Pa; take less gas"
+            )
+    stays = (
+        over[balloon_of]
+        | np.isin(results[:, climb.OUTCOME], (climb.NO_LIFT, climb.TOO_SLOW))
+        | (results[:, climb.TOP] <= altitude)
+    )
     table[:, kernels.ASCENT_RATE] = np.maximum(results[:, climb.START_SPEED], 1e-3)
     table[:, kernels.EQUILIBRIUM_ALTITUDE] = np.maximum(results[:, climb.TOP], altitude)
     # They fly no further than where they are, so that they need no winds of elsewhere.

@@ -616,7 +616,7 @@ def on_the_ground(launches: Launches, ground: ElevationFile) -> Launches:
 
 def _grounded(launch: Floats) -> GroundedError:
     place = (float(launch[column]) for column in (kernels.TIME, kernels.LATITUDE, kernels.LONGITUDE, kernels.ALTITUDE))
-    return GroundedError("the balloon cannot lift what it carries, or bursts where it is launched", *place)
+    return GroundedError("the balloon cannot lift what it carries, or bursts at float or where it is launched", *place)
 
 
 def _signed(longitude: float) -> float:

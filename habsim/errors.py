@@ -163,4 +163,4 @@ class FlightError(HabsimError):
 
 
 class GroundedError(FlightError):
-    """A gas balloon cannot lift what it carries, or is no larger than its gas where it is launched."""
+    """A gas balloon cannot lift what it carries, or bursts where it is launched or at float."""

@@ -167,8 +167,7 @@ def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
             {"limit": CEILING},
         )
     volume = spec.volume(site.density)
-    superpressure, vented = _at_float(spec, density(site.column, top))
-    overpressure = superpressure * balloons.pressure(site.column, top)
+    overpressure = balloons.overpressure(np.array(spec.row()), site.column, top)
     _refuse_what_bursts_at_float(spec.envelope, overpressure, top)
     return Performance(
         spec=spec,
@@ -180,9 +179,9 @@ def performance(spec: BalloonSpec, site: Site | None = None) -> Performance:
         volume=spec.volume(SEA_LEVEL_DENSITY),
         launch_volume=volume,
         launch_diameter=sphere_diameter(volume),
-        superpressure=superpressure,
+        superpressure=overpressure / balloons.pressure(site.column, top) if overpressure else 0.0,
         overpressure=overpressure,
-        vented=vented,
+        vented=_vented(spec, density(site.column, top)),
     )
 
 
@@ -196,14 +195,11 @@ def _refuse_what_bursts_at_float(envelope: Envelope, overpressure: float, altitu
         )
 
 
-def _at_float(spec: BalloonSpec, air_density: float) -> tuple[float, float]:
-    """Share of the air's pressure by which the gas exceeds it, and the gas vented, kg: from the ideal gas law."""
-    surplus = spec.gas_mass - spec.envelope.volume * air_density / spec.gas.lightness
-    if spec.envelope.kind == "zero-pressure":
-        return 0.0, surplus
-    if spec.envelope.kind == "super-pressure":
-        return surplus / (spec.gas_mass - surplus), 0.0
-    return 0.0, 0.0
+def _vented(spec: BalloonSpec, air_density: float) -> float:
+    """Gas that is let out on the way to float, kg."""
+    if spec.envelope.kind != "zero-pressure":
+        return 0.0
+    return spec.gas_mass - spec.envelope.volume * air_density / spec.gas.lightness
 
 
 def highest(kind: Kind, gas: Gas, payload_mass: float, wish: Wish, site: Site | None = None) -> BalloonSpec:

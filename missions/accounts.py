@@ -104,21 +104,18 @@ class Accounts:
         Raises NotSignedInError, which does not tell whether there is such a user, ForbiddenError for one that is not
         active, BusyError after too many failures.
         """
-        by_both = lockout.of_username(username, address or "")
+        by_both, known = lockout.of_username(username, address or ""), lockout.of_known(username, address)
         by_name, by_address = lockout.of_username(username), lockout.of_address(address)
-        self.lockout.attempt(
-            {
-                by_both: lockout.OF_USERNAME_FROM_ADDRESS,
-                by_name: lockout.OF_USERNAME,
-                by_address: lockout.OF_ADDRESS,
-            }
-        )
+        keys = {by_both: lockout.OF_USERNAME_FROM_ADDRESS}
+        if not self.lockout.is_known(known):
+            keys |= {by_name: lockout.OF_USERNAME, by_address: lockout.OF_ADDRESS}
+        self.lockout.attempt(keys)
         with self._database.reading() as session:
             found = session.execute(select(User).where(User.username_key == username.lower())).scalar_one_or_none()
         if not passwords.is_right(password, found.password_hash if found else None) or found is None:
             log.warning("failed login from %s", address)
             raise NotSignedInError("wrong username or password")
-        self.lockout.succeeded(forget=[by_both], undo=[by_name, by_address])
+        self.lockout.succeeded(forget=[by_both], undo=[key for key in keys if key != by_both], known=known)
         if not found.is_active:
             raise ForbiddenError(_INACTIVE)
         return self._signed_in(found, password)

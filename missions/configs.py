@@ -8,6 +8,7 @@ from typing import Any
 from habsim.balloons import BalloonSpec, chute_rate
 from habsim.classes import Balloon
 from habsim.envelopes import ENVELOPES, GASES
+from habsim.errors import BadRequestError
 from habsim.montecarlo import MAX_ALTITUDE
 from habsim.sizing import Site, Wish, filled
 
@@ -23,6 +24,8 @@ def balloon_of(config: Mapping[str, Any], altitude: float = 0.0) -> tuple[Balloo
     mass, descent = config["payload_mass"], config.get("desc")
     wish = Wish(config.get("volume"), config.get("free_lift"), config.get("asc"), config.get("equil"))
     gas = GASES[config.get("lift_gas_type") or "helium"]
+    if config["envelope"] not in ENVELOPES:
+        raise BadRequestError(f"there is no envelope {config['envelope']} any more; take another")
     spec = filled(ENVELOPES[config["envelope"]], gas, mass, wish, Site(altitude))
     if descent is None:
         descent = chute_rate(mass, config["chute_diameter"])

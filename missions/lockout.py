@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from habsim.errors import BusyError
@@ -17,6 +17,8 @@ from missions.models import Attempts
 
 FIRST_WAIT_SECONDS = 1.0  # doubled with each further failure
 FORGOTTEN_SECONDS = 3600.0  # after the last failure
+KNOWN_SECONDS = 30 * 86400.0
+_KNOWN = "known "
 _DOUBLINGS = 10  # beyond them the wait is at its longest
 
 
@@ -28,11 +30,12 @@ class Patience:
     longest: float
 
 
-# Who guesses from one place soon waits long. A username guessed at from many places waits a little, so that nobody is
-# kept out by others; and behind one address there may be a whole institute.
+# Who guesses from one place soon waits long. A username guessed at from many places waits a little, except where it has
+# signed in before, so that its owner is not kept out by others; and behind one address there may be a whole institute.
 OF_USERNAME_FROM_ADDRESS = Patience(5, 900.0)
 OF_USERNAME = Patience(100, 5.0)
-OF_ADDRESS = Patience(20, 900.0)
+OF_ADDRESS = Patience(100, 60.0)
+OF_GATE = Patience(20, 900.0)  # one password for all
 
 
 class Lockout:
@@ -66,21 +69,37 @@ class Lockout:
                 raise _wait(f"{most} {what} in an hour are the limit", row.last + FORGOTTEN_SECONDS - now)
             row.failures += 1
 
-    def succeeded(self, *, forget: Sequence[str] = (), undo: Sequence[str] = ()) -> None:
-        """The attempt was right: all failures of `forget` are forgotten, of `undo` this one alone."""
+    def succeeded(self, *, forget: Sequence[str] = (), undo: Sequence[str] = (), known: str | None = None) -> None:
+        """The attempt was right: all failures of `forget` are forgotten, of `undo` this one alone; `known` is one more
+        key that `is_known` for a month."""
         with self._database.writing() as session:
-            session.execute(delete(Attempts).where(Attempts.key.in_(forget)))
-            session.execute(
-                update(Attempts)
-                .where(Attempts.key.in_(undo), Attempts.failures > 0)
-                .values(failures=Attempts.failures - 1, blocked_until=0.0)
+            now = session.execute(select(now_seconds())).scalar_one()
+            for key in sorted({*forget, *undo, *([known] if known else [])}):  # in the order of `attempt`
+                row = _row(session, key, now)
+                row.failures = max(row.failures - 1, 0) if key in undo else 0
+                row.blocked_until = 0.0
+                if key == known:
+                    row.last = now
+            old = or_(
+                Attempts.last < now - KNOWN_SECONDS,
+                (Attempts.last < now - FORGOTTEN_SECONDS) & ~Attempts.key.startswith(_KNOWN),
             )
-            session.execute(delete(Attempts).where(Attempts.last < now_seconds() - FORGOTTEN_SECONDS))
+            # Those that others hold are for another time.
+            gone = select(Attempts.key).where(old).with_for_update(skip_locked=True)
+            session.execute(delete(Attempts).where(Attempts.key.in_(gone)).execution_options(synchronize_session=False))
+
+    def is_known(self, key: str) -> bool:
+        with self._database.reading() as session:
+            return session.get(Attempts, key) is not None
 
 
 def _row(session: Session, key: str, now: float) -> Attempts:
-    insert_if_absent(session, Attempts, key=key, failures=0, last=now, blocked_until=0.0)
-    return session.execute(select(Attempts).where(Attempts.key == key).with_for_update()).scalar_one()
+    """The row of a key, which nobody else changes meanwhile."""
+    while True:
+        insert_if_absent(session, Attempts, key=key, failures=0, last=now, blocked_until=0.0)
+        row = session.execute(select(Attempts).where(Attempts.key == key).with_for_update()).scalar_one_or_none()
+        if row is not None:  # else it was just deleted
+            return row
 
 
 def _wait(why: str, seconds: float) -> BusyError:
@@ -91,6 +110,11 @@ def _wait(why: str, seconds: float) -> BusyError:
 def of_username(username: str, address: str | None = None) -> str:
     """The key of a username, or of one from an address."""
     return f"user {sha256(username.lower().encode('utf-8', 'surrogatepass')).hexdigest()[:24]}{_place(address)}"
+
+
+def of_known(username: str, address: str | None) -> str:
+    """The key of a place that a user has signed in from."""
+    return f"{_KNOWN}{of_username(username, address or '')}"
 
 
 def of_address(address: str | None, what: str = "login") -> str:

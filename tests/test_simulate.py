@@ -303,6 +303,21 @@ def test_member_whose_heights_are_those_of_no_air_is_told(tmp_path: Path) -> Non
         orchestrator.predict(GAS_FLIGHT, 1, cycle)
 
 
+def test_balloons_that_would_burst_at_float_are_left_out(warm: Orchestrator) -> None:
+    """At 179 of 180 Pa about half of the fills are too much; in warm air it floats higher, where even it is."""
+    spec = filled(ENVELOPES["nasa-spb-19mcf"], GASES["helium"], 2000.0, Wish(free_lift=14_000.0))
+    flight = flown_at(GAS_FLIGHT, spec=spec, model_air=False, balloon=Balloon(1.0, 5.0, 50_000.0))
+    cycle = warm.cycles.current()
+    ensemble = warm.ensemble(EnsembleRequest(flight, perturbations=60, seed=7), cycle)
+    (warning,) = [text for text in ensemble.warnings if "burst at float" in text]
+    left_out = int(warning.split(" of ")[0])
+    assert 30 < left_out < 90
+    assert len(ensemble.landings) == 2 * 61 - left_out
+    fuller = filled(ENVELOPES["nasa-spb-19mcf"], GASES["helium"], 2000.0, Wish(free_lift=25_000.0))
+    with pytest.raises(BadRequestError, match="Pa more than the air, the envelope stands 180 Pa"):
+        warm.predict(flown_at(flight, spec=fuller), 0, cycle)
+
+
 def test_winds_without_heights_have_no_air(orchestrator: Orchestrator, cycle: Cycle) -> None:
     with pytest.raises(BadRequestError, match=r"atmosphere=model needs winds with heights, and .*00\.npz has none"):
         orchestrator.predict(GAS_FLIGHT, 0, cycle)

@@ -514,13 +514,11 @@ class TestWithAPassword:
         assert inside.post(f"{PREFIX}/auth/register", json=body, headers=gate).status_code == 201
         browser = locked.app.test_client()
         given = {"username": body["username"], "password": body["password"]}
-        token = browser.post(f"{PREFIX}/auth/login", json=given).json["token"]  # type: ignore[index]
+        assert browser.post(f"{PREFIX}/auth/login", json=given).status_code == 200
         assert browser.get("/sim/which").status_code == 200
         assert browser.get("/logout").status_code == 302
         assert browser.get_cookie(COOKIE) is None
         assert browser.get("/sim/which").status_code == 401
-        copied = locked.app.test_client().get("/sim/which", headers={"Authorization": f"Bearer {token}"})
-        assert copied.status_code == 401
 
 
 def test_flights_need_no_database(

@@ -316,6 +316,33 @@ class AccountsContract(Contract):
             row = session.execute(text("SELECT failures FROM login_attempts WHERE key = :key"), {"key": key})
             assert row.scalar_one() == 8  # a right one is no guess, and does not excuse those of others
 
+    def test_who_signed_in_from_here_before_is_not_kept_out_by_others(
+        self, missions: Missions, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lockout, "OF_USERNAME", Patience(3, 800.0))
+        monkeypatch.setattr(lockout, "OF_ADDRESS", Patience(3, 800.0))
+        for number in range(3):
+            for username, address in (("ann", f"198.51.100.{number}"), (f"user{number}", ADDRESS)):
+                with pytest.raises(NotSignedInError):
+                    missions.accounts.login(username, "wrong", address)
+        prolonged(missions)
+        for username, address in (("ann", "203.0.113.9"), ("eve", ADDRESS)):
+            with pytest.raises(BusyError):
+                missions.accounts.login(username, PASSWORD, address)
+        assert missions.accounts.login("ann", PASSWORD, ADDRESS)[0].id == ann.id
+
+    def test_right_passwords_at_once_do_not_wait_for_each_other(
+        self, missions: Missions, ann: Viewer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(passwords, "is_right", lambda *_: True)
+        monkeypatch.setattr(lockout, "OF_USERNAME_FROM_ADDRESS", Patience(1000, 1.0))
+
+        def login(number: int) -> uuid.UUID:
+            return missions.accounts.login("ann", PASSWORD, f"198.51.100.{number % 3}")[0].id
+
+        with ThreadPoolExecutor(6) as threads:
+            assert set(threads.map(login, range(60))) == {ann.id}
+
     def test_registrations_are_counted_by_the_hour(self, missions: Missions) -> None:
         for _ in range(3):
             missions.accounts.lockout.count("register", "registrations", 3)
@@ -369,7 +396,7 @@ class AccountsContract(Contract):
             missions.accounts.login("ann", "wrong", ADDRESS)
         with pytest.raises(BusyError):
             missions.accounts.login("ann", "wrong", ADDRESS)
-        assert set(waits(missions).values()) == {900.0, 5.0}
+        assert set(waits(missions).values()) == {900.0, 60.0, 5.0}
         with missions.database.writing() as session:
             session.execute(text("UPDATE login_attempts SET last = last - 4000, blocked_until = 0"))
         for _ in range(2):

@@ -62,3 +62,10 @@ def test_an_ensemble_of_a_gas_balloon_flies_with_its_own_perturbations(orchestra
     assert len({row["lon"] for row in found["heatmap_data"]}) == 2 * 6
     with pytest.raises(ValidationError, match=r"perturb\.equil is unknown"):
         EnsembleConfig.model_validate({**given, "perturb": {"equil": 100.0}})
+
+
+def test_a_job_whose_envelope_is_listed_no_more_says_so(orchestrator: Orchestrator) -> None:
+    config = {**LAUNCH, **BALLOONS["physical"], "profile": "physical", "envelope": "gone-1", "model": 0}
+    kind = JOB_TYPES["forward"]
+    with pytest.raises(BadRequestError, match="there is no envelope gone-1 any more"):
+        kind.run_chunk(kind.plan(config, orchestrator), orchestrator)
