@@ -335,7 +335,7 @@ class QueueContract(Contract):
         (simulation_id,) = submitted(missions, ann)
         assert missions.simulations.cancel(ann, simulation_id).status == "cancelled"
         assert one.claim("forward") is None
-        with pytest.raises(ConflictError, match="the simulation is cancelled"):
+        with pytest.raises(ConflictError, match="any more: it is cancelled"):
             missions.simulations.cancel(ann, simulation_id)
 
     def test_cancelled_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue) -> None:

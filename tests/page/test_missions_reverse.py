@@ -133,7 +133,7 @@ def test_a_search_that_finds_nothing_says_so(visit: Open, office: Service) -> No
     expect(page.get_by_role("heading", name="Nearest launches")).to_be_visible()
     expect(page.get_by_role("heading", name="Best launches")).to_have_count(0)
     expect(page.locator(".launches")).not_to_contain_text("%")
-    expect(page.locator(".about")).to_contain_text("none of 21 members reach the zone")
+    expect(page.locator(".about")).to_contain_text("0 of 21 members reach the zone")
 
 
 def test_a_click_on_the_map_sets_the_target_or_the_launch_area(visit: Open, office: Service) -> None:
@@ -286,7 +286,7 @@ def test_a_search_has_gas_balloons(visit: Open, office: Service, screen: Screen)
     desk.press("Search")
     expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
     said = "Balloon 2: hwoyee-1000 with a payload of 0.90 kg, helium with 3.50 m³, 5.0 m/s down"
-    expect(page.locator("dt", has_text="Balloons").locator("+ dd")).to_contain_text(said)
+    expect(page.locator("dd", has_text=said)).to_be_visible()
     # It is there the next time.
     found = page.url
     desk.go("/reverse")

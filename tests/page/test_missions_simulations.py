@@ -59,7 +59,7 @@ def test_a_gas_balloon_of_the_map_is_saved_told_in_words_and_opened_again(visit:
     expect(page.locator(".badge")).to_have_text("Done")
     said = "hwoyee-800 with a payload of 0.80 kg, hydrogen to a free lift of 7 N, 5.0 m/s down, through the air of"
     expect(page.locator("dt", has_text="Plan").locator("+ dd")).to_contain_text(said)
-    page.get_by_role("link", name="Open on the map").click()
+    page.get_by_role("link", name="Fly again on the map").click()
     one.has_result("Landing")
     expect(page.locator("#envelope")).to_have_value("hwoyee-800")
     expect(page.locator("#lift")).to_have_value("7")
