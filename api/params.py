@@ -150,6 +150,8 @@ def _known_envelope(name: str) -> str:
     if name not in ENVELOPES:
         close = difflib.get_close_matches(name, ENVELOPES, 3, cutoff=0.3)
         near = f"; near are {', '.join(close)}" if close else ""
+        if name in {envelope.kind for envelope in ENVELOPES.values()}:
+            near = ", it is a material"
         raise ValueError(f"there is no envelope {name!a}{near}; GET /api/v1/balloon-specs lists all")
     return name
 

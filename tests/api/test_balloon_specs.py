@@ -491,6 +491,7 @@ class TestFlights:
             ({"desc": None, "chute_diameter": 1, "payload_mass": 0}, "0 kg fall at 0 m/s, it must be 0.1 to 20 m/s"),
             ({"eqtime": 1}, "eqtime is 1 h, but kaymont-1200 bursts at once; take eqtime=0"),
             ({"envelope": "kaymont-1201"}, "there is no envelope 'kaymont-1201'; near are kaymont-1200"),
+            ({"envelope": "latex"}, "there is no envelope 'latex', it is a material"),
             ({"envelope": "../x"}, "envelope is ../x, it must match"),
             ({"lift_gas_type": "neon"}, "lift_gas_type is neon, it must be 'helium', 'hydrogen' or 'methane'"),
             ({"asc": None, "volume": 0.5}, "net lift -16.89 N"),
