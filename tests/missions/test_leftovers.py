@@ -95,6 +95,21 @@ class LeftoversContract(Contract):
         queue.complete(running, Outcome(under_way, {}, 1.0))
         assert missions.simulations.result(ann, running.id)
 
+    @pytest.mark.parametrize(("fence", "status"), [(0, "pending"), (1, "pending"), (1, "failed"), (0, "cancelled")])
+    def test_results_that_are_later_than_a_backup_stay(
+        self, missions: Missions, ann: Viewer, queue: Queue, fence: int, status: str
+    ) -> None:
+        """The database is that of before the job's last claim, for as long as somebody looks into a backup."""
+        self.killed(missions, ann, queue)
+        job = queue.claim("forward")
+        assert job is not None
+        kept = missions.results.keep(job.id, job.fence, LARGE)
+        with missions.database.writing() as session:
+            before = {"fence": fence, "status": status, "worker": None, "lease_until": None}
+            session.execute(update(Simulation).values(**before))
+        sweep(missions.database, missions.results)
+        assert kept.reference in missions.results.names()
+
     def test_files_of_many_simulations_are_swept(
         self, missions: Missions, ann: Viewer, queue: Queue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
