@@ -146,8 +146,15 @@ class Queue:
             return {(row[0], row[1]) for row in session.execute(renewed)}
 
     def recover(self) -> int:
-        """Give back the jobs of workers that are not heard of any more; how many. Those tried too often fail."""
-        over = (Simulation.status == PROCESSING, Simulation.lease_until < now_seconds())
+        """Give back the jobs of workers that are not heard of any more; how many. Those tried too often fail.
+
+        Its own stay: this worker lives, only its heartbeat was kept from the database. `give_back` is for those.
+        """
+        over = (
+            Simulation.status == PROCESSING,
+            Simulation.lease_until < now_seconds(),
+            Simulation.worker != self._worker,
+        )
         with self._database.reading() as session:
             if not session.execute(select(exists().where(*over))).scalar_one():
                 return 0
