@@ -47,6 +47,13 @@ def start_now(missions: Missions) -> None:
         session.execute(text("UPDATE simulations SET ready = 1"))
 
 
+def letting_go_on() -> str:
+    """What the operator is told to do when the cause is mended."""
+    statement = re.search(r"UPDATE simulations [^;]*", (ROOT / "docs" / "operations.md").read_text())
+    assert statement is not None
+    return statement[0]
+
+
 class QueueContract(Contract):
     @pytest.fixture
     def one(self, missions: Missions, settings: Settings) -> Queue:
@@ -293,15 +300,32 @@ class QueueContract(Contract):
         assert (row.status, row.error) == ("failed", "the store is down (tried for 72 hours)")
         assert row.completed is not None
         assert one.kept_chunks(job) == {0: 1.0}
-        again = re.search(r"UPDATE simulations [^;]*", (ROOT / "docs" / "operations.md").read_text())
-        assert again is not None
         with missions.database.writing() as session:
-            session.execute(text(again[0]))
+            session.execute(text(letting_go_on()))
         resumed = claimed(one)
         assert one.kept_chunks(resumed) == {0: 1.0}
         one.keep_chunk(resumed, 1, b"y", 1.0, 99.0)
         missions.simulations.delete(ann, simulation_id)
         assert one.kept_chunks(resumed) == {}
+
+    def test_tries_that_count_end_after_some_with_its_chunks_kept(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        one.keep_chunk(claimed(one), 0, b"x", 1.0, 50.0)
+        one.give_back([])
+        for attempt in range(1, settings.job_attempts + 1):
+            start_now(missions)
+            job = claimed(one)
+            assert job.attempts == attempt
+            assert one.retry(job, "the file is damaged", counted=True) == (attempt < settings.job_attempts)
+        row = self.row(missions, ann, simulation_id)
+        assert (row.status, row.error) == ("failed", f"the file is damaged (tried {settings.job_attempts} times)")
+        with missions.database.writing() as session:
+            session.execute(text(letting_go_on()))
+        again = claimed(one)
+        assert again.attempts == 1
+        assert one.kept_chunks(again) == {0: 1.0}
 
     def test_released_jobs_go_on_at_once_and_lose_no_attempt(
         self, missions: Missions, ann: Viewer, one: Queue, other: Queue
