@@ -117,6 +117,9 @@ class Queue:
                 attempts=Simulation.attempts + 1,
                 lease_until=now_seconds() + self._lease,
                 started=func.coalesce(Simulation.started, now_seconds()),
+                failing_since=_failing_since(Simulation.ready),
+                # What it waited is counted off once, also when the worker lets go of it.
+                ready=case((Simulation.failing_since.is_(None), Simulation.ready), else_=now_seconds()),
                 error=None,
             )
             .returning(
@@ -172,7 +175,13 @@ class Queue:
             again = session.execute(
                 update(Simulation)
                 .where(*over)
-                .values(status=PENDING, worker=None, lease_until=None, ready=now_seconds())
+                .values(
+                    status=PENDING,
+                    worker=None,
+                    lease_until=None,
+                    ready=now_seconds(),
+                    failing_since=_failing_since(Simulation.lease_until),
+                )
                 .returning(Simulation.id)
                 .execution_options(synchronize_session=False)
             ).all()
@@ -336,6 +345,11 @@ class Queue:
 
 
 _FREE: dict[str, Any] = {"worker": None, "lease_until": None}
+
+
+def _failing_since(idle_since: Any) -> Any:
+    """Later by the time in which nobody tried: only that of tries, and of the waits between them, counts as failing."""
+    return Simulation.failing_since + (now_seconds() - idle_since)
 
 
 def _among(claims: Collection[Claim]) -> ColumnElement[bool]:

@@ -267,7 +267,7 @@ class QueueContract(Contract):
     def failing_for(self, missions: Missions, seconds: float) -> None:
         """All jobs have been failing so long."""
         with missions.database.writing() as session:
-            session.execute(update(Simulation).values(failing_since=now_seconds() - seconds, ready=1.0))
+            session.execute(update(Simulation).values(failing_since=now_seconds() - seconds, ready=now_seconds()))
 
     def test_what_may_pass_is_tried_again_later_each_time(
         self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
@@ -307,6 +307,29 @@ class QueueContract(Contract):
         one.keep_chunk(resumed, 1, b"y", 1.0, 99.0)
         missions.simulations.delete(ann, simulation_id)
         assert one.kept_chunks(resumed) == {}
+
+    @pytest.mark.parametrize("left", ["waiting", "by a worker that was killed"])
+    def test_hours_in_which_nobody_tried_do_not_count(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue, left: str
+    ) -> None:
+        """No worker ran over a long weekend, after the store had been down for an hour."""
+        (simulation_id,) = submitted(missions, ann)
+        assert one.retry(claimed(one), "the store is down")
+        start_now(missions)
+        if left != "waiting":
+            claimed(one)
+        hour, days = 3600.0, 100 * 3600.0
+        with missions.database.writing() as session:
+            then = {"failing_since": now_seconds() - days - hour, "ready": now_seconds() - days}
+            over = {} if left == "waiting" else {"lease_until": now_seconds() - days}
+            session.execute(update(Simulation).values(**then, **over))
+        other.recover()
+        other.release(claimed(other))
+        assert other.retry(claimed(other), "the store is down")
+        with missions.database.reading() as session:
+            failing = session.execute(select(now_seconds() - Simulation.failing_since)).scalar_one()
+        assert hour - 1 < failing < days
+        assert self.row(missions, ann, simulation_id).status == "pending"
 
     def test_tries_that_count_end_after_some_with_its_chunks_kept(
         self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
