@@ -5,13 +5,15 @@ from __future__ import annotations
 import threading
 import uuid
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text, update
 
+from habsim.errors import DatabaseError
 from missions.accounts import Viewer
 from missions.jobs import Job, Outcome, Queue
-from missions.leftovers import sweep
+from missions.leftovers import deleted, sweep
 from missions.models import Simulation
 from missions.opening import Missions
 from missions.simulations import NewSimulation
@@ -82,6 +84,30 @@ class LeftoversContract(Contract):
         else:
             missions.simulations.delete(ann, job.id)
         assert missions.results.names() == {others}
+
+    def test_no_file_is_left_of_what_went_before_the_database_failed(
+        self,
+        missions: Missions,
+        ann: Viewer,
+        queue: Queue,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr("missions.accounts._DELETED_AT_A_TIME", 1)
+        for _ in range(3):
+            self.completed(missions, ann, queue)
+        times = iter(range(3))
+
+        def failing(*arguments: Any) -> Any:
+            if next(times) == 2:
+                raise DatabaseError("the database does not answer")
+            return deleted(*arguments)
+
+        with monkeypatch.context() as patch, pytest.raises(DatabaseError):
+            patch.setattr("missions.accounts.deleted", failing)
+            missions.delete_user(ann.id)
+        assert len(missions.results.names()) == 1
+        missions.delete_user(ann.id)
+        assert missions.results.names() == set()
 
     def test_what_is_named_or_under_way_or_unknown_stays(self, missions: Missions, ann: Viewer, queue: Queue) -> None:
         _, named = self.completed(missions, ann, queue)
