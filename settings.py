@@ -167,7 +167,7 @@ class Settings(BaseSettings):
         ge=1,
         le=100,
         validation_alias="HABSIM_JOB_ATTEMPTS",
-        description="times that a job may end its worker, and come no further, before it fails",
+        description="times that a job may end its worker, or find a file damaged, and come no further, before it fails",
     )
     max_queued_jobs: int = Field(
         1000, ge=1, le=1_000_000, validation_alias="HABSIM_MAX_QUEUED", description="jobs of one user that may wait"

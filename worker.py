@@ -55,7 +55,7 @@ class Worker:
         self._started = time.time()
         self._stopping = threading.Event()
         self._wake = threading.Event()
-        self._next_recovery = 0.0
+        self._next_look = self._next_recovery = 0.0
         # Protects the jobs under way.
         self._lock = threading.Lock()
         self._running: dict[Claim, Running] = {}
@@ -82,6 +82,9 @@ class Worker:
                 except (DatabaseError, UnavailableError, OSError) as error:
                     log.warning("no jobs can be claimed: %s", error)
                     pause = _AFTER_FAILURE_SECONDS
+                    if not isinstance(error, UnavailableError):
+                        # Others could not renew their leases either: they get the time to do so first.
+                        self._next_recovery = time.monotonic() + self._settings.job_lease_seconds
                 self._wake.wait(pause)
                 self._wake.clear()
         finally:
@@ -95,10 +98,11 @@ class Worker:
         log.info("worker %s has ended", self.name)
 
     def _start_jobs(self) -> None:
-        if time.monotonic() >= self._next_recovery:
-            self._next_recovery = time.monotonic() + RECOVER_SECONDS
-            self._queue.recover()
+        if time.monotonic() >= self._next_look:
+            self._next_look = time.monotonic() + RECOVER_SECONDS
             self._queue.give_back(self._under_way())
+            if time.monotonic() >= self._next_recovery:
+                self._queue.recover()
         while (free := self._free_lanes()) and (waiting := self._queue.waiting(free)):
             self._cores.at_once()  # what cannot be computed now is not claimed
             for lane in waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -228,8 +228,8 @@ class Accounts:
             session.expire(user, ["organization"])
             return _loaded(session, user_id)
 
-    def delete(self, user_id: uuid.UUID) -> set[uuid.UUID]:
-        """Remove an account and its simulations; those that may have files.
+    def delete(self, user_id: uuid.UUID, removed: Callable[[set[uuid.UUID]], None]) -> None:
+        """Remove an account and its simulations; `removed` is told of those that may have files, as they go.
 
         Raises NotFoundError, ConflictError for the last administrator. The simulations go some at a time, so that
         nobody waits long for the database; who may not sign in any more makes no new ones.
@@ -240,14 +240,14 @@ class Accounts:
                 _refuse_last_admin(session, user)
             user.is_active = False
             user.token_version += 1
-        gone: set[uuid.UUID] = set()
         some = select(Simulation.id).where(Simulation.user_id == user_id).limit(_DELETED_AT_A_TIME)
         while True:
             with self._database.writing() as session:
                 if session.execute(some).first() is None:
                     session.execute(delete(User).where(User.id == user_id))
-                    return gone
-                gone |= deleted(session, Simulation.id.in_(some))
+                    return
+                gone = deleted(session, Simulation.id.in_(some))
+            removed(gone)
 
     def make_admin(self, new: NewAccount, *, promote: bool) -> tuple[User, bool]:
         """An administrator of that username, and whether the account is new.

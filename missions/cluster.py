@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import threading
+import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
@@ -21,6 +22,9 @@ from simulate import Orchestrator
 from store.opening import open_bucket
 
 log = logging.getLogger(__name__)
+
+_ASK_SECONDS = 3.0  # how long an answer of the scheduler is taken as it is
+_TRUST_SECONDS = 60.0  # and for how long while it gives no other
 
 
 class LocalCores:
@@ -54,6 +58,9 @@ class DaskCores:
         # Protects the client while it is made anew.
         self._lock = threading.Lock()
         self._client: Any = None
+        # How many at once, and when that was answered; then when it was asked last. Both by the monotonic clock.
+        self._answer: tuple[int, float] | None = None
+        self._asked = 0.0
         self._connected()
 
     def _connected(self) -> Any:
@@ -71,15 +78,28 @@ class DaskCores:
             return self._client
 
     def at_once(self) -> int:
-        """Two for each thread of the cluster, so that none waits for its next one."""
-        client = self._connected()
+        """Two for each thread of the cluster, so that none waits for its next one; asked every few seconds at most."""
+        client, answer, now = self._connected(), self._answer, time.monotonic()
+        if answer is not None and now - self._asked < _ASK_SECONDS:
+            return answer[0]
+        self._asked = now
         try:
             threads: dict[str, int] = client.sync(client.scheduler.ncores, callback_timeout=self._wait_seconds)
+        except TimeoutError as error:
+            # The chunks run on while the scheduler has much to do.
+            if answer is not None and now - answer[1] < _TRUST_SECONDS:
+                self._asked = time.monotonic()
+                return answer[0]
+            self._answer = None
+            raise UnavailableError(f"the Dask scheduler at {self._address} does not answer") from error
         except (OSError, AttributeError, CancelledError) as error:  # a client that closes now has no scheduler
             raise UnavailableError(f"the Dask scheduler at {self._address} does not answer") from error
         if not threads:
+            self._answer = None
             raise UnavailableError(f"the Dask cluster at {self._address} has no workers")
-        return 2 * sum(threads.values())
+        at_once = 2 * sum(threads.values())
+        self._answer = at_once, now
+        return at_once
 
     def close(self) -> None:
         self._client.close()

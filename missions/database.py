@@ -176,7 +176,7 @@ def _reason(error: exc.SQLAlchemyError) -> str:
 
 def _is_newest(engine: Engine) -> bool:
     """Whether no migration is missing; asked without Alembic, so that a process starts sooner."""
-    with engine.connect() as connection:
+    with engine.connect().execution_options(**{_READING: True}) as connection:
         if not inspect(connection).has_table("alembic_version"):
             return False
         found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
@@ -226,9 +226,16 @@ def _engine(settings: Settings, path: Path | None) -> Engine:
 def _configure_sqlite(connection: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
     entry.info.pop(_INODE, None)
     connection.isolation_level = None  # SQLAlchemy begins, not the driver
-    # How space is given back is fixed before the first table is made.
-    for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", f"journal_size_limit = {_JOURNAL_BYTES}",
-                   "synchronous = FULL", "foreign_keys = ON", "temp_store = MEMORY"):  # fmt: skip
+    if connection.execute("PRAGMA page_count").fetchone() == (0,):
+        # How space is given back is fixed before the first table is made; later the setting would wait for writers.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    for pragma in (
+        "journal_mode = WAL",
+        f"journal_size_limit = {_JOURNAL_BYTES}",
+        "synchronous = FULL",
+        "foreign_keys = ON",
+        "temp_store = MEMORY",
+    ):
         connection.execute(f"PRAGMA {pragma}")
 
 

@@ -4,8 +4,8 @@ A worker claims a job by one statement and holds it by a lease that its heartbea
 job is pending again and another worker may claim it, with a greater fence: whatever the first one still writes is
 refused. So a job may be computed more than once, and its result is recorded once. Leases go by the database's clock.
 
-A job that ends its worker again and again, and comes no further meanwhile, fails. What may pass (a store that is down,
-a full disk) does not count for that: the job waits, longer each time, and fails after days only.
+A job that ends its worker or fails again and again, and comes no further meanwhile, fails for good. What may pass (a
+store that is down, a full disk) does not count for that: the job waits, longer each time, and fails after days only.
 """
 
 from __future__ import annotations
@@ -117,6 +117,9 @@ class Queue:
                 attempts=Simulation.attempts + 1,
                 lease_until=now_seconds() + self._lease,
                 started=func.coalesce(Simulation.started, now_seconds()),
+                failing_since=_failing_since(Simulation.ready),
+                # What it waited is counted off once, also when the worker lets go of it.
+                ready=case((Simulation.failing_since.is_(None), Simulation.ready), else_=now_seconds()),
                 error=None,
             )
             .returning(
@@ -146,8 +149,15 @@ class Queue:
             return {(row[0], row[1]) for row in session.execute(renewed)}
 
     def recover(self) -> int:
-        """Give back the jobs of workers that are not heard of any more; how many. Those tried too often fail."""
-        over = (Simulation.status == PROCESSING, Simulation.lease_until < now_seconds())
+        """Give back the jobs of workers that are not heard of any more; how many. Those tried too often fail.
+
+        Its own stay: this worker lives, only its heartbeat was kept from the database. `give_back` is for those.
+        """
+        over = (
+            Simulation.status == PROCESSING,
+            Simulation.lease_until < now_seconds(),
+            Simulation.worker != self._worker,
+        )
         with self._database.reading() as session:
             if not session.execute(select(exists().where(*over))).scalar_one():
                 return 0
@@ -165,7 +175,13 @@ class Queue:
             again = session.execute(
                 update(Simulation)
                 .where(*over)
-                .values(status=PENDING, worker=None, lease_until=None, ready=now_seconds())
+                .values(
+                    status=PENDING,
+                    worker=None,
+                    lease_until=None,
+                    ready=now_seconds(),
+                    failing_since=_failing_since(Simulation.lease_until),
+                )
                 .returning(Simulation.id)
                 .execution_options(synchronize_session=False)
             ).all()
@@ -245,33 +261,41 @@ class Queue:
         with self._database.writing() as session:
             self._end(session, job, status=FAILED, error=reason[:_LONGEST_ERROR])
 
-    def retry(self, job: Job, reason: str, *, anew: bool = False) -> bool:
+    def retry(self, job: Job, reason: str, *, anew: bool = False, counted: bool = False) -> bool:
         """It may be done another time: later, on any worker; `anew` forgets what it had come to.
 
-        False when it was tried long enough and has failed; its chunks are kept.
+        False when it was tried for long enough or, where tries are `counted`, as often as is allowed, and has failed;
+        its chunks are kept.
         """
         with self._database.writing() as session:
             if anew:
                 self._write(session, job, plan=None, progress=0.0)
                 session.execute(delete(Chunk).where(Chunk.simulation_id == job.id))
-            return self._put_back(session, job.id, job.fence, reason)
+            return self._put_back(session, job.id, job.fence, reason, counted=counted)
 
-    def _put_back(self, session: Session, simulation_id: uuid.UUID, fence: int, reason: str) -> bool:
-        """Wait as long as it has been failing, so that each wait doubles that; the attempt does not count."""
+    def _put_back(
+        self, session: Session, simulation_id: uuid.UUID, fence: int, reason: str, *, counted: bool = False
+    ) -> bool:
+        """Wait as long as it has been failing, so that each wait doubles that."""
         held = _held(simulation_id, fence)
         failing = held.values(failing_since=func.coalesce(Simulation.failing_since, now_seconds()))
-        row: Any = session.execute(failing.returning(Simulation.failing_since, now_seconds())).first()
+        columns = Simulation.attempts, Simulation.failing_since, now_seconds()
+        row: Any = session.execute(failing.returning(*columns)).first()
         if row is None:
             raise JobLostError(f"job {simulation_id} is no longer this worker's")
-        since, now = row[-2:]
+        attempts, since, now = row[-3:]
         reason = reason[:_LONGEST_ERROR]
-        if now - since > _LONGEST_FAILING_HOURS * 3600.0:
-            error = f"{reason} (tried for {_LONGEST_FAILING_HOURS:.0f} hours)"
-            session.execute(held.values(status=FAILED, error=error, completed=now, **_FREE))
+        tried = None
+        if counted and attempts >= self._attempts:
+            tried = f"tried {attempts} times"
+        elif now - since > _LONGEST_FAILING_HOURS * 3600.0:
+            tried = f"tried for {_LONGEST_FAILING_HOURS:.0f} hours"
+        if tried is not None:
+            session.execute(held.values(status=FAILED, error=f"{reason} ({tried})", completed=now, **_FREE))
             return False
         wait = min(max(now - since, _FIRST_RETRY_SECONDS), _LONGEST_RETRY_SECONDS)
-        values = {"status": PENDING, "error": reason, "ready": now + wait, "attempts": Simulation.attempts - 1}
-        session.execute(held.values(**values, **_FREE))
+        again = {"status": PENDING, "error": reason, "ready": now + wait, "attempts": attempts - (not counted)}
+        session.execute(held.values(**again, **_FREE))
         return True
 
     def release(self, job: Job) -> None:
@@ -321,6 +345,11 @@ class Queue:
 
 
 _FREE: dict[str, Any] = {"worker": None, "lease_until": None}
+
+
+def _failing_since(idle_since: Any) -> Any:
+    """Later by the time in which nobody tried: only that of tries, and of the waits between them, counts as failing."""
+    return Simulation.failing_since + (now_seconds() - idle_since)
 
 
 def _among(claims: Collection[Claim]) -> ColumnElement[bool]:

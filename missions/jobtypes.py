@@ -28,8 +28,9 @@ __all__ = ["JOB_TYPES", "JobType", "Result", "cycle_of", "job_type", "with_cycle
 class JobType(Protocol):
     """A type of job. Instances hold nothing, and can be pickled, as can the specs: they go to other machines.
 
-    `plan`, `run_chunk` and `combine` raise errors of habsim.errors. What may be better another time (UnavailableError,
-    BucketError, WindFileError, BusyError, OSError) is tried again, other failures are final.
+    `plan`, `run_chunk` and `combine` raise errors of habsim.errors. What is better another time (UnavailableError,
+    BucketError, BusyError, a full disk) is tried for days, what may be (WindFileError, other OSError) some times; other
+    failures are final.
     """
 
     name: str

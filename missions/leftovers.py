@@ -36,11 +36,11 @@ def deleted(session: Session, which: ColumnElement[bool]) -> set[uuid.UUID]:
 def sweep(database: Database, results: Results) -> int:
     """Remove the files that their row does not name and will not; how many. Raises DatabaseError, BucketError.
 
-    Those of simulations that the database does not know stay. It may not be the one that they belong to: an address may
-    be mistyped, or a backup be put back for a while.
+    Those of simulations that the database does not know stay, and those of later fences than it knows. It may not be
+    the one that they belong to: an address may be mistyped, or an earlier backup be put back for a while.
     """
     fences: dict[uuid.UUID, dict[int, str]] = defaultdict(dict)
-    # First the files, then the rows: a file that is there now is at most of the fence that its row has afterwards.
+    # First the files, then the rows: who wrote a file has claimed the job by then, and its row has that fence or more.
     for name in results.names():
         simulation_id, fence = written_by(name)
         fences[simulation_id][fence] = name
@@ -51,8 +51,8 @@ def sweep(database: Database, results: Results) -> int:
         with database.reading() as session:
             rows = session.execute(select(*columns).where(Simulation.id.in_(some))).all()
         for simulation_id, fence, status, reference in rows:
-            under_way = fences[simulation_id].get(fence) if status in LIVE else None
-            left += [name for name in fences[simulation_id].values() if name not in (reference, under_way)]
+            past = fence if status in LIVE else fence + 1  # the fences below are those of nobody any more
+            left += [name for number, name in fences[simulation_id].items() if number < past and name != reference]
     results.remove(left)
     return len(left)
 

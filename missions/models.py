@@ -140,7 +140,7 @@ class Simulation(Base):
     lease_until: Mapped[float | None] = mapped_column(Double)
     # The last columns: a list of rows does not read through them.
     result: Mapped[bytes | None] = deferred(mapped_column(LargeBinary))
-    # Since when, without progress, its tries have failed for what may pass.
+    # Since when, without progress, its tries have failed; later by the time in which it could be tried and was not.
     failing_since: Mapped[float | None] = deferred(mapped_column(Double))
 
     user: Mapped[User] = relationship(lazy="raise")

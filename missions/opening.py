@@ -37,7 +37,7 @@ class Missions:
 
     def delete_user(self, user_id: uuid.UUID) -> None:
         """Remove an account with its simulations and their results. Raises as `Accounts.delete`."""
-        remove_files(self.results, self.accounts.delete(user_id))
+        self.accounts.delete(user_id, lambda gone: remove_files(self.results, gone))
 
 
 def open_missions(settings: Settings, secret: str) -> Missions:

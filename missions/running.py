@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections import deque
@@ -29,8 +30,9 @@ from simulate import Orchestrator
 
 log = logging.getLogger(__name__)
 
-# What may be better another time. A disk that is full, and a network, raise OSError.
-_PASSING = (UnavailableError, BucketError, WindFileError, BusyError, DatabaseError, OSError)
+# What is better another time, if days later.
+_PASSING = (UnavailableError, BucketError, BusyError, DatabaseError)
+_FULL = {errno.ENOSPC, errno.EDQUOT}
 # Without any chunk that finishes, while all are to take some seconds: more than any queue before them should need.
 _LONGEST_STILL_SECONDS = 3600.0
 _LOOK_SECONDS = 0.5  # how often a job that waits for its chunks looks whether it should end
@@ -92,10 +94,12 @@ class Runner:
         except CycleChangedError as error:
             reason = error.message
             self._unless_lost(lambda: self._queue.retry(job, reason, anew=True))
-        except _PASSING as error:
+        except (*_PASSING, WindFileError, OSError) as error:
             reason = error.message if isinstance(error, HabsimError) else str(error)
             log.warning("job %s, attempt %d: %s", job.id, job.attempts, reason)
-            self._unless_lost(lambda: self._queue.retry(job, reason))
+            # A file may have been replaced while it was read; one that is damaged stays so.
+            passes = isinstance(error, _PASSING) or (isinstance(error, OSError) and error.errno in _FULL)
+            self._unless_lost(lambda: self._queue.retry(job, reason, counted=not passes))
         except HabsimError as error:
             reason = error.message
             self._unless_lost(lambda: self._queue.fail(job, reason))

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from habsim.errors import BadRequestError, UnavailableError
+from habsim.errors import BadRequestError, UnavailableError, WindFileError
 from missions import jobtypes
 from missions.jobtypes import JOB_TYPES, Result
 from simulate import Orchestrator
@@ -49,6 +49,10 @@ class Sums:
                 raise ZeroDivisionError("what nobody thought of")
             case "passing" if not Path(spec["until"]).exists():
                 raise UnavailableError("the store is down")
+            case "damaged":
+                raise WindFileError("the wind file is damaged")
+            case "disk":
+                raise OSError(spec["errno"], os.strerror(spec["errno"]))
             case "hanging":
                 wait_until(Path(spec["until"]).exists, "it may go on")
             case "final":

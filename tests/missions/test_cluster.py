@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -166,6 +167,36 @@ def test_jobs_wait_while_the_cluster_is_away_and_go_on_when_it_is_back(
     assert found["sums"] == list(range(60))
     assert missions.simulations.get(ann, flight).attempts == 1
     missions.database.close()
+
+
+def test_the_scheduler_is_asked_now_and_then_and_may_be_slow(
+    settings: Settings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = DaskCores(str(settings.dask_scheduler), wait_seconds=0.5)
+    asked = []
+
+    def counted(*arguments: Any, **more: Any) -> Any:
+        asked.append(1)
+        return sync(*arguments, **more)
+
+    sync = cores._client.sync
+    monkeypatch.setattr(cores._client, "sync", counted)
+    monkeypatch.setattr("missions.cluster._ASK_SECONDS", 3600.0)
+    assert {cores.at_once() for _ in range(100)} == {4}
+    assert len(asked) == 1
+    monkeypatch.setattr("missions.cluster._ASK_SECONDS", 0.0)
+    os.kill(cluster.scheduler.pid, signal.SIGSTOP)
+    try:
+        assert cores.at_once() == 4
+        assert len(asked) == 2
+        monkeypatch.setattr("missions.cluster._TRUST_SECONDS", 0.0)
+        with pytest.raises(UnavailableError, match="does not answer"):
+            cores.at_once()
+    finally:
+        os.kill(cluster.scheduler.pid, signal.SIGCONT)
+    cores._wait_seconds = 60.0
+    assert cores.at_once() == 4
+    cores.close()
 
 
 def test_without_a_cluster_the_worker_says_so(settings: Settings) -> None:

@@ -194,6 +194,7 @@ class TestSQLite(OnSQLite, Contract):
         ann = signed_in(missions, "ann")
         other = sqlite3.connect(settings.data_dir / "missions.sqlite", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
+        missions.database.close()  # new connections read too
         assert missions.simulations.own(ann, Filter(), Page())[1] == 0
         with pytest.raises(DatabaseError, match="locked"):
             missions.simulations.submit(ann, NewSimulation("forward", CONFIG))

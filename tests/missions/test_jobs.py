@@ -47,6 +47,13 @@ def start_now(missions: Missions) -> None:
         session.execute(text("UPDATE simulations SET ready = 1"))
 
 
+def letting_go_on() -> str:
+    """What the operator is told to do when the cause is mended."""
+    statement = re.search(r"UPDATE simulations [^;]*", (ROOT / "docs" / "operations.md").read_text())
+    assert statement is not None
+    return statement[0]
+
+
 class QueueContract(Contract):
     @pytest.fixture
     def one(self, missions: Missions, settings: Settings) -> Queue:
@@ -171,12 +178,28 @@ class QueueContract(Contract):
         assert self.row(missions, ann, simulation_id).status == "completed"
         assert missions.simulations.result(ann, simulation_id) == b"packed"
 
-    def test_a_lease_that_ran_out_alone_takes_nothing_away(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+    def test_a_worker_that_lives_gives_none_of_its_jobs_away(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        """The database was away for longer than a lease, again and again, and the worker asks before its heartbeat."""
+        (simulation_id,) = submitted(missions, ann)
+        job = claimed(one)
+        mine = {(simulation_id, job.fence)}
+        for _ in range(settings.job_attempts):
+            run_out(missions)
+            assert one.recover() == 0
+            assert one.heartbeat(time.time(), mine) == mine
+        one.complete(job, OUTCOME)
+        assert self.row(missions, ann, simulation_id).attempts == 1
+
+    def test_a_lease_that_ran_out_alone_takes_nothing_away(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue
+    ) -> None:
         submitted(missions, ann)
         job = claimed(one)
         run_out(missions)
         one.complete(job, OUTCOME)  # nobody has claimed it meanwhile
-        assert one.recover() == 0
+        assert other.recover() == 0
 
     def test_heartbeats_keep_a_job(self, missions: Missions, ann: Viewer, one: Queue, other: Queue) -> None:
         (simulation_id,) = submitted(missions, ann)
@@ -189,22 +212,22 @@ class QueueContract(Contract):
         one.keep_chunk(job, 0, b"x", 1.0, 10.0)
 
     def test_leases_go_by_the_clock_of_the_database(
-        self, missions: Missions, ann: Viewer, one: Queue, monkeypatch: pytest.MonkeyPatch
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         submitted(missions, ann)
         claimed(one)
         monkeypatch.setattr(time, "time", lambda: 4e9)
-        assert one.recover() == 0
-        wait_until(lambda: one.recover() == 1, "the lease of a second runs out")
+        assert other.recover() == 0
+        wait_until(lambda: other.recover() == 1, "the lease of a second runs out")
 
     def test_jobs_that_kill_their_workers_fail_at_last(
-        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue, other: Queue
     ) -> None:
         (simulation_id,) = submitted(missions, ann)
         for attempt in range(1, settings.job_attempts + 1):
             assert claimed(one).attempts == attempt
             run_out(missions)
-            assert one.recover() == 1
+            assert other.recover() == 1
         row = self.row(missions, ann, simulation_id)
         assert row.status == "failed"
         assert row.error == "the worker that computed it ended, 5 times in a row"
@@ -214,25 +237,20 @@ class QueueContract(Contract):
         self, missions: Missions, ann: Viewer, one: Queue, other: Queue
     ) -> None:
         """The answer to its claim was lost, or what the job came to: the worker knows nothing of the row any more."""
-        ids = submitted(missions, ann, 3)
+        submitted(missions, ann, 3)
         lost, runs, anothers = claimed(one), claimed(one), claimed(other)
         mine = {(runs.id, runs.fence)}
         run_out(missions)
-        assert one.heartbeat(time.time(), mine) == mine
-        assert one.recover() == 2  # neither was renewed
-        start_now(missions)
-        lost = claimed(one)
-        assert lost.id in (ids[0], anothers.id)
         assert one.give_back(mine) == 1
         assert one.give_back(mine) == 0
         row = self.row(missions, ann, lost.id)
         assert (row.status, row.worker, row.attempts) == ("pending", None, lost.attempts - 1)
-        assert self.row(missions, ann, runs.id).status == "processing"
+        assert {self.row(missions, ann, job.id).status for job in (runs, anothers)} == {"processing"}
         with pytest.raises(JobLostError):
             one.complete(lost, OUTCOME)
 
     def test_attempts_that_come_further_are_not_counted(
-        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue, other: Queue
     ) -> None:
         (simulation_id,) = submitted(missions, ann)
         chunks = 2 * settings.job_attempts
@@ -240,7 +258,7 @@ class QueueContract(Contract):
             job = claimed(one)
             one.keep_chunk(job, number, b"x", 1.0, 100.0 * (number + 1) / (chunks + 1))
             run_out(missions)
-            assert one.recover() == 1
+            assert other.recover() == 1
         job = claimed(one)
         assert list(one.kept_chunks(job)) == list(range(chunks))
         one.complete(job, OUTCOME)
@@ -249,7 +267,7 @@ class QueueContract(Contract):
     def failing_for(self, missions: Missions, seconds: float) -> None:
         """All jobs have been failing so long."""
         with missions.database.writing() as session:
-            session.execute(update(Simulation).values(failing_since=now_seconds() - seconds, ready=1.0))
+            session.execute(update(Simulation).values(failing_since=now_seconds() - seconds, ready=now_seconds()))
 
     def test_what_may_pass_is_tried_again_later_each_time(
         self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
@@ -282,15 +300,55 @@ class QueueContract(Contract):
         assert (row.status, row.error) == ("failed", "the store is down (tried for 72 hours)")
         assert row.completed is not None
         assert one.kept_chunks(job) == {0: 1.0}
-        again = re.search(r"UPDATE simulations [^;]*", (ROOT / "docs" / "operations.md").read_text())
-        assert again is not None
         with missions.database.writing() as session:
-            session.execute(text(again[0]))
+            session.execute(text(letting_go_on()))
         resumed = claimed(one)
         assert one.kept_chunks(resumed) == {0: 1.0}
         one.keep_chunk(resumed, 1, b"y", 1.0, 99.0)
         missions.simulations.delete(ann, simulation_id)
         assert one.kept_chunks(resumed) == {}
+
+    @pytest.mark.parametrize("left", ["waiting", "by a worker that was killed"])
+    def test_hours_in_which_nobody_tried_do_not_count(
+        self, missions: Missions, ann: Viewer, one: Queue, other: Queue, left: str
+    ) -> None:
+        """No worker ran over a long weekend, after the store had been down for an hour."""
+        (simulation_id,) = submitted(missions, ann)
+        assert one.retry(claimed(one), "the store is down")
+        start_now(missions)
+        if left != "waiting":
+            claimed(one)
+        hour, days = 3600.0, 100 * 3600.0
+        with missions.database.writing() as session:
+            then = {"failing_since": now_seconds() - days - hour, "ready": now_seconds() - days}
+            over = {} if left == "waiting" else {"lease_until": now_seconds() - days}
+            session.execute(update(Simulation).values(**then, **over))
+        other.recover()
+        other.release(claimed(other))
+        assert other.retry(claimed(other), "the store is down")
+        with missions.database.reading() as session:
+            failing = session.execute(select(now_seconds() - Simulation.failing_since)).scalar_one()
+        assert hour - 1 < failing < days
+        assert self.row(missions, ann, simulation_id).status == "pending"
+
+    def test_tries_that_count_end_after_some_with_its_chunks_kept(
+        self, missions: Missions, settings: Settings, ann: Viewer, one: Queue
+    ) -> None:
+        (simulation_id,) = submitted(missions, ann)
+        one.keep_chunk(claimed(one), 0, b"x", 1.0, 50.0)
+        one.give_back([])
+        for attempt in range(1, settings.job_attempts + 1):
+            start_now(missions)
+            job = claimed(one)
+            assert job.attempts == attempt
+            assert one.retry(job, "the file is damaged", counted=True) == (attempt < settings.job_attempts)
+        row = self.row(missions, ann, simulation_id)
+        assert (row.status, row.error) == ("failed", f"the file is damaged (tried {settings.job_attempts} times)")
+        with missions.database.writing() as session:
+            session.execute(text(letting_go_on()))
+        again = claimed(one)
+        assert again.attempts == 1
+        assert one.kept_chunks(again) == {0: 1.0}
 
     def test_released_jobs_go_on_at_once_and_lose_no_attempt(
         self, missions: Missions, ann: Viewer, one: Queue, other: Queue
@@ -338,7 +396,7 @@ class QueueContract(Contract):
         with pytest.raises(ConflictError, match="any more: it is cancelled"):
             missions.simulations.cancel(ann, simulation_id)
 
-    def test_cancelled_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue) -> None:
+    def test_cancelled_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue, other: Queue) -> None:
         (simulation_id,) = submitted(missions, ann)
         job = claimed(one)
         one.keep_chunk(job, 0, b"x", 1.0, 50.0)
@@ -349,7 +407,7 @@ class QueueContract(Contract):
                 write()
         assert one.kept_chunks(job) == {}
         run_out(missions)
-        assert one.recover() == 0
+        assert other.recover() == 0
 
     def test_deleted_while_it_runs(self, missions: Missions, ann: Viewer, one: Queue) -> None:
         (simulation_id,) = submitted(missions, ann)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -158,6 +160,44 @@ def test_a_store_that_is_down_for_long_fails_nothing(
     until.touch()
     run_next(missions, queue, runner)
     assert missions.simulations.get(ann, simulation_id).status == "completed"
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"wrong": "damaged"}, "the wind file is damaged"),
+        ({"wrong": "disk", "errno": errno.EIO}, f"[Errno {errno.EIO}] {os.strerror(errno.EIO)}"),
+    ],
+    ids=["damaged", "unreadable"],
+)
+def test_what_seldom_passes_is_tried_some_times(
+    missions: Missions,
+    settings: Settings,
+    ann: Viewer,
+    queue: Queue,
+    runner: Runner,
+    config: dict[str, Any],
+    reason: str,
+) -> None:
+    simulation_id = submit(missions, ann, **config)
+    for attempt in range(1, settings.job_attempts):
+        run_next(missions, queue, runner)
+        row = missions.simulations.get(ann, simulation_id)
+        assert (row.status, row.error, row.attempts) == ("pending", reason, attempt)
+    run_next(missions, queue, runner)
+    row = missions.simulations.get(ann, simulation_id)
+    assert (row.status, row.error) == ("failed", f"{reason} (tried {settings.job_attempts} times)")
+
+
+@pytest.mark.parametrize("full", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_fails_nothing(
+    missions: Missions, settings: Settings, ann: Viewer, queue: Queue, runner: Runner, full: int
+) -> None:
+    simulation_id = submit(missions, ann, wrong="disk", errno=full)
+    for _ in range(2 * settings.job_attempts):
+        run_next(missions, queue, runner)
+        row = missions.simulations.get(ann, simulation_id)
+        assert (row.status, row.attempts) == ("pending", 0)
 
 
 def test_a_chunk_that_hangs_does_not_keep_its_lane(

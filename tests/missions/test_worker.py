@@ -22,6 +22,7 @@ from sqlalchemy import text
 from bench.missions import Drain, Winds, drained
 from missions.accounts import Viewer
 from missions.database import FILE
+from missions.jobs import Queue
 from missions.jobtypes import JOB_TYPES
 from missions.opening import Missions
 from missions.simulations import NewSimulation
@@ -96,6 +97,11 @@ class WorkerContract(Contract):
     def submit(self, missions: Missions, ann: Viewer, kind: str = "reverse", **config: Any) -> uuid.UUID:
         values = {**CONFIG, **config} if kind == "forward" else {"chunks": 4, **config}
         return missions.simulations.submit(ann, NewSimulation(kind, values)).id
+
+    def fly(self, missions: Missions, ann: Viewer) -> None:
+        """A worker is there, and has asked the database for all that it asks it for."""
+        flight = self.submit(missions, ann, "forward")
+        wait_until(lambda: self.status(missions, ann, flight) == "completed", "a worker flies")
 
     def status(self, missions: Missions, ann: Viewer, simulation_id: uuid.UUID) -> str:
         return missions.simulations.get(ann, simulation_id).status
@@ -178,6 +184,26 @@ class WorkerContract(Contract):
                 wait_until(lambda: "cannot be recorded" in worker.log.read_text(), "it was to be recorded")
             wait_until(lambda: self.status(missions, ann, simulation_id) == "completed", "it goes on")
         assert self.result(missions, ann, simulation_id)["sums"] == list(range(12))
+
+    def test_the_jobs_of_others_stay_theirs_after_the_database_was_away(
+        self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
+    ) -> None:
+        """Their leases have run out meanwhile, and the other worker is the first to come back."""
+        theirs = self.submit(missions, ann)
+        other, at_last = (
+            Queue(missions.database, settings.model_copy(update={"job_lease_seconds": seconds}), "other")
+            for seconds in (3600.0, 3.0)
+        )
+        job = other.claim("reverse")
+        assert job is not None
+        mine = {(theirs, job.fence)}
+        with working(settings, tmp_path, HABSIM_JOB_LEASE=LONG_LEASE) as (worker,):
+            self.fly(missions, ann)
+            at_last.heartbeat(time.time(), mine)
+            with self.away(settings):
+                wait_until(lambda: worker.log.read_text().count("no jobs can be claimed") >= 3, "leases are over")
+            self.fly(missions, ann)
+            assert other.heartbeat(time.time(), mine) == mine
 
     def test_a_cancelled_job_leaves_its_worker_free(
         self, missions: Missions, settings: Settings, ann: Viewer, tmp_path: Path
