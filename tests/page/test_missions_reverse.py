@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import Open
 from tests.page.desk import Desk
-from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service
+from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service, percent, share_inside
 
 
 def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> None:
@@ -65,6 +66,26 @@ def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> N
     page.get_by_role("link", name="Fly it on the map").click()
     one.has_result("Mean landing")
     assert abs(one.launch_place()[0] - best["lat"]) < 1e-4
+
+
+def test_the_zone_of_a_search_goes_along_to_the_map_with_the_share_of_landings_in_it(
+    visit: Open, office: Service
+) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.search("To be flown", Members="0-2").page
+    expect(page.get_by_text("Fly the ensemble to see how its own scatter adds.")).to_be_visible()
+    page.get_by_role("link", name="Fly it on the map").click()
+    one.has_result("Mean landing")
+    expect(page.locator(".zone-share")).to_contain_text(re.compile(r"^(<|>)?\d+ % of the landings are in your zone"))
+    corners = [
+        (float(lat), float(lon))
+        for lat, lon in (corner.split(",") for corner in re.findall(r"zone=([^&]+)", page.url)[0].split("_"))
+    ]
+    answer = one.service.ask("/sim/spaceshot", **one.asked("/sim/spaceshot")[-1])
+    expect(page.locator(".zone-share strong")).to_have_text(percent(share_inside(corners, answer)))
+    lats, lons = zip(*corners, strict=True)
+    assert (sum(lats) / 32, sum(lons) / 32) == pytest.approx((37.3553, -121.8763), abs=1e-3)
 
 
 @pytest.mark.parametrize("screen", [SMALL, PHONE], ids=lambda screen: screen.name)
@@ -286,7 +307,7 @@ def test_a_search_has_gas_balloons(visit: Open, office: Service, screen: Screen)
     desk.press("Search")
     expect(page.get_by_role("heading", name="Best launches")).to_be_visible()
     said = "Balloon 2: hwoyee-1000 with a payload of 0.90 kg, helium with 3.50 m³, 5.0 m/s down"
-    expect(page.locator("dt", has_text="Balloons").locator("+ dd")).to_contain_text(said)
+    expect(page.locator("dl")).to_contain_text(said)
     # It is there the next time.
     found = page.url
     desk.go("/reverse")

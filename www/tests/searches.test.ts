@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { write } from "../src/export";
+import { distance } from "../src/geo";
 import {
   type Candidate,
   cutText,
@@ -203,14 +204,23 @@ describe("what is found", () => {
   });
 
   test("is flown on the map with all members", () => {
-    const plan = planOfLaunch(DEFAULT_PLAN, CANDIDATE, {
-      ...DRAFT.balloons[0]!,
-      profile: "zpb",
-      float: 20_000,
-      floatHours: 3,
-    });
+    const balloon = { ...DRAFT.balloons[0]!, profile: "zpb" as const, float: 20_000, floatHours: 3 };
+    const plan = planOfLaunch(DEFAULT_PLAN, CANDIDATE, balloon, DRAFT);
     expect(plan).toMatchObject({ lat: 47.1, lon: 7.9, mode: "ensemble", profile: "zpb", float: 20_000, floatHours: 3 });
     expect(plan.time).toBe(Date.parse(CANDIDATE.time) / 1000);
+  });
+
+  test("takes the target of landings along as a zone", () => {
+    const zoneOf = (search: Draft) => planOfLaunch(DEFAULT_PLAN, CANDIDATE, DRAFT.balloons[0]!, search).zone;
+    const target = { ...DRAFT.target, lat: 60, lon: 179.99, radius: 20_000 };
+    const zone = zoneOf({ ...DRAFT, target });
+    expect(zone).toHaveLength(32);
+    for (const corner of zone) {
+      expect(distance(corner, target)).toBeCloseTo(20_000, -1);
+      expect(Math.abs(corner.lon)).toBeLessThanOrEqual(180);
+    }
+    expect(zoneOf({ ...DRAFT, hit: "pass" })).toEqual([]);
+    expect(zoneOf({ ...DRAFT, mission: "target_window" })).toEqual([]);
   });
 
   test("shows the best of many launch times, in their order", () => {

@@ -29,6 +29,9 @@ import { type Column, table, tableRow } from "./table";
 const PER_PAGE = 20;
 const MOST_OF_FILE = 1000;
 const MOST_TIMES = 200;
+const WHOSE_PROBABILITY =
+  "Probabilities are over the members' winds; each balloon bursts and climbs as computed. " +
+  "Fly the ensemble to see how its own scatter adds.";
 
 /** Shows what a search has found. Raises what `Session.ask` raises. */
 export async function showFound(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
@@ -80,6 +83,7 @@ class FoundView {
     onTheme(() => this.#draw(), signal);
     root.replaceChildren(
       this.#figures(),
+      ...(this.#isHopeless ? [] : [h("p", { class: "note" }, WHOSE_PROBABILITY)]),
       ...this.#notes(),
       this.#problem,
       h(
@@ -349,11 +353,12 @@ class FoundView {
   #says(
     one: Pick<Launch, "time" | "lat" | "lon" | "configuration" | "hits" | "members"> & { rank?: number },
   ): (HTMLElement | string)[] {
-    const balloon = this.#search?.balloons.find(({ name }) => name === one.configuration);
+    const search = this.#search;
+    const balloon = search?.balloons.find(({ name }) => name === one.configuration);
     const what = `${one.rank ? `Launch ${one.rank}` : "Launch"} at ${formatUtcShort(secondsOf(one.time))} UTC: `;
     const members = `${reachedText(one, this.first.members.length)} `;
-    if (!balloon) return [what, members];
-    const plan = planOfLaunch(DEFAULT_PLAN, one, balloon);
+    if (!search || !balloon) return [what, members];
+    const plan = planOfLaunch(DEFAULT_PLAN, one, balloon, search);
     return [what, members, h("a", { href: `/#${encodePlan(plan, this.first.provenance.cycle)}` }, "Fly it on the map")];
   }
 
