@@ -335,7 +335,7 @@ def test_an_envelope_of_ones_own_is_sized_and_its_rates_are_used(visit: Open, sc
     expect(figures.first).to_have_text(f"{film['float_altitude']:,.0f} m")
     dialog.get_by_label("Material").select_option("Latex")
     expect(figures.first).to_have_text(f"{specs['burst_altitude']:,.0f} m")
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Use its mean ascent rate").click()
     expect(page.locator("#burst")).to_have_value(str(round(specs["burst_altitude"])))
     one.fly()
     # It is there the next time.

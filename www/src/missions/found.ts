@@ -14,6 +14,7 @@ import {
   type Candidate,
   cutText,
   type Found,
+  fileName,
   type Launch,
   percentText,
   reachedText,
@@ -324,7 +325,17 @@ class FoundView {
     if (this.#isHopeless) return [rank, launch, closest];
     return [
       rank,
-      { title: "Probability", kind: "number", cell: ({ probability }) => h("strong", {}, percentText(probability)) },
+      {
+        title: "Probability",
+        kind: "number",
+        cell: ({ probability, score }) =>
+          h(
+            "span",
+            {},
+            h("strong", {}, percentText(probability)),
+            h("span", { class: "note score-below" }, `Score ${score.toFixed(2)}`),
+          ),
+      },
       { title: "Score", kind: "number score", cell: ({ score }) => score.toFixed(2) },
       launch,
       closest,
@@ -442,10 +453,11 @@ class FoundView {
   async #download(format: Format): Promise<void> {
     const all = await this.ask({ limit: String(MOST_OF_FILE), ...(this.#picked && { time: this.#picked }) });
     const title = this.one.name || "HABSIM search";
-    const { text, type, extension } = write(takeawayOf(title, all, all.candidates), format);
+    const launches = this.#isHopeless ? all.candidates : all.candidates.filter(({ probability }) => probability > 0);
+    const { text, type, extension } = write(takeawayOf(title, all, launches), format);
     const address = URL.createObjectURL(new Blob([text], { type }));
-    const name = `habsim-${all.provenance.demo ? "demo-" : ""}launches-${this.one.id.slice(0, 8)}.${extension}`;
-    h("a", { href: address, download: name }).click();
+    const name = fileName(this.one.id, this.#picked, all.provenance.demo);
+    h("a", { href: address, download: `${name}.${extension}` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
 }
