@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from playwright.sync_api import expect
 
-from tests.page.conftest import ADMIN, ADMIN_PASSWORD, Open
+from tests.page.conftest import ADMIN, ADMIN_PASSWORD, GROUND, Open
 from tests.page.desk import PASSWORD, SHORT_PASSWORD, WRONG_PASSWORD, Desk
-from tests.page.visit import Service
+from tests.page.visit import Service, address_of
+from tests.serving import serving
 
 
 def test_a_new_user_registers_leaves_and_comes_back(visit: Open, office: Service) -> None:
@@ -41,6 +46,46 @@ def test_what_is_wrong_with_a_registration_is_said_at_its_field(visit: Open, off
     other.fill(Username=other.username, Email="new@example.org", Password=PASSWORD)
     other.page.get_by_role("button", name="Register", exact=True).click()
     expect(page.get_by_role("alert").filter(has_text="taken")).to_be_visible()
+
+
+@pytest.fixture
+def closed(demo_bucket: Path, tmp_path: Path) -> Iterator[Service]:
+    """A service at which nobody registers, with an administrator."""
+    settings = {
+        "HABSIM_BUCKET_DIR": str(demo_bucket),
+        "HABSIM_ELEVATION": str(GROUND),
+        "HABSIM_REGISTRATION": "closed",
+        "HABSIM_ADMIN_USERNAME": ADMIN,
+        "HABSIM_ADMIN_PASSWORD": ADMIN_PASSWORD,
+    }
+    with serving(tmp_path, **settings, HABSIM_WEB_WORKERS="1") as server:
+        yield Service(server, address_of(server))
+
+
+def test_where_registration_is_closed_an_administrator_makes_accounts(visit: Open, closed: Service) -> None:
+    one = visit(at=closed)
+    one.expect_fault("status of 403")
+    desk = Desk(one).go("/simulations")
+    page = desk.page
+    page.get_by_role("button", name="Register").click()
+    desk.fill(Username="newcomer", Email="newcomer@example.org", Password=PASSWORD)
+    page.get_by_role("button", name="Register", exact=True).click()
+    alert = page.get_by_role("alert").filter(has_text="ask an administrator for an account")
+    expect(alert).to_have_text("Registration is closed here; ask an administrator for an account")
+    other = Desk(visit(at=closed)).go("/simulations").sign_in(ADMIN, ADMIN_PASSWORD)
+    expect(other.page.locator("#who")).to_have_text(ADMIN)
+    other.go("/admin").press("New account")
+    other.fill(Username="newcomer", Email="newcomer@example.org", Password=SHORT_PASSWORD)
+    other.press("Make it")
+    expect(other.page.locator("#password-note")).to_have_text("At least 8 characters")
+    other.fill(Password=PASSWORD)
+    assert other.wrong("new-account") == []
+    other.press("Make it")
+    expect(other.row("newcomer").first).to_be_visible()
+    expect(other.page.get_by_role("dialog")).to_have_count(0)
+    page.get_by_role("button", name="Sign in", exact=True).click()
+    desk.sign_in("newcomer")
+    expect(page.locator("#who")).to_have_text("newcomer")
 
 
 def test_too_many_wrong_passwords_have_to_wait_and_are_told_how_long(visit: Open, office: Service) -> None:

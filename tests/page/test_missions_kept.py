@@ -53,7 +53,7 @@ def submit(desk: Desk, kind: str, name: str, **config: object) -> str:
           const request = {method: 'POST', headers, body: JSON.stringify(body)};
           return (await (await fetch('/api/v1/simulations/submit', request)).json()).id;
         }""",
-        {"type": kind, "name": name, "config": {**launch, **config}},
+        {"type": kind, "name": name, "config": {k: v for k, v in {**launch, **config}.items() if v is not None}},
     )
     desk.go(f"/simulations/{id_}")
     expect(desk.page.locator(".badge")).to_have_text("Done")
@@ -106,6 +106,22 @@ def test_a_flight_that_is_done_shows_its_landing_path_and_files(visit: Open, off
     assert one.asked("/sim/singlezpb") == []
     page.get_by_role("link", name="Fly again on the map").click()
     one.has_result("Landing")
+
+
+@pytest.mark.parametrize("kind", ["forward", "ensemble"])
+def test_a_gas_balloon_that_is_kept_says_how_it_is_filled(visit: Open, office: Service, kind: str) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    gas = {"profile": "physical", "envelope": "kaymont-1200", "lift_gas_type": "helium", "payload_mass": 1}
+    copies = {"num_perturbations": 2} if kind == "ensemble" else {}
+    submit(desk, kind, "With gas", alt=0, equil=None, **gas, **copies)
+    ground = office.ask("/sim/elev", lat="37.36", lon="-121.88")["elevation"]
+    body = {**gas, "ascent_rate": 5, "launch_altitude": ground}
+    del body["profile"]
+    specs = one.context.request.post(f"{one.address}/api/v1/balloon-specs", data=body).json()
+    lift = specs["neck_lift_g"] / 1000
+    said = f"{specs['volume']:.2f} m³ of helium, 1 cylinder (50l): fill it until the neck lifts {lift:.2f} kg"
+    expect(desk.page.locator("dt", has_text="Filling").locator("+ dd")).to_have_text(said)
 
 
 def test_what_waits_is_not_offered_on_the_map(visit: Open, idle: Service) -> None:

@@ -76,7 +76,7 @@ def test_the_calculator_in_the_form_of_the_map(visit: Open, office: Service, scr
     expect(dialog.locator(".figure strong").first).not_to_be_empty()
     page.wait_for_timeout(600)
     burst = dialog.locator(".figure strong").first.inner_text()
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Use its mean ascent rate").click()
     expect(page.locator("#burst")).to_have_value(burst.replace(",", "").removesuffix(" m"))
     expect(page.locator("#asc")).not_to_have_value("5")
     one.fly()

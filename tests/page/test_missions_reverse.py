@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import expect
 
 from tests.page.conftest import Open
 from tests.page.desk import Desk
-from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service
+from tests.page.visit import DESKTOP, PHONE, SMALL, Screen, Service, percent, share_inside
 
 
 def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> None:
@@ -52,19 +53,41 @@ def test_a_search_is_sized_submitted_and_read(visit: Open, office: Service) -> N
     with page.expect_download() as started:
         desk.press("GeoJSON")
     features = json.loads(Path(started.value.path()).read_text(encoding="utf-8"))["features"]
-    assert len(features) == answer["total"]
+    reaching = sum(launch["probability"] > 0 for launch in answer["candidates"])
+    assert len(features) == reaching
     best = answer["candidates"][0]
     assert features[0]["geometry"]["coordinates"] == [best["lon"], best["lat"]]
     assert features[0]["properties"]["probability"] == best["probability"]
     with page.expect_download() as started:
         desk.press("CSV")
     rows = Path(started.value.path()).read_text(encoding="utf-8").splitlines()
-    assert len(rows) == answer["total"] + 1
+    assert len(rows) == reaching + 1
+    assert "altitude_m" not in rows[0].split(",")
     # And to the map.
     page.get_by_role("button", name="Show launch 1 on the map").click()
     page.get_by_role("link", name="Fly it on the map").click()
     one.has_result("Mean landing")
     assert abs(one.launch_place()[0] - best["lat"]) < 1e-4
+
+
+def test_the_zone_of_a_search_goes_along_to_the_map_with_the_share_of_landings_in_it(
+    visit: Open, office: Service
+) -> None:
+    one = visit(at=office)
+    desk = Desk(one).register()
+    page = desk.search("To be flown", Members="0-2").page
+    expect(page.get_by_text("Fly the ensemble to see how its own scatter adds.")).to_be_visible()
+    page.get_by_role("link", name="Fly it on the map").click()
+    one.has_result("Mean landing")
+    expect(page.locator(".zone-share")).to_contain_text(re.compile(r"^(<|>)?\d+ % of the landings are in your zone"))
+    corners = [
+        (float(lat), float(lon))
+        for lat, lon in (corner.split(",") for corner in re.findall(r"zone=([^&]+)", page.url)[0].split("_"))
+    ]
+    answer = one.service.ask("/sim/spaceshot", **one.asked("/sim/spaceshot")[-1])
+    expect(page.locator(".zone-share strong")).to_have_text(percent(share_inside(corners, answer)))
+    lats, lons = zip(*corners, strict=True)
+    assert (sum(lats) / 32, sum(lons) / 32) == pytest.approx((37.3553, -121.8763), abs=1e-3)
 
 
 @pytest.mark.parametrize("screen", [SMALL, PHONE], ids=lambda screen: screen.name)

@@ -55,7 +55,9 @@ def test_it_is_filled_sized_and_flown(visit: Open, screen: Screen, theme: Theme)
     page.locator("#chute").fill("1.2")
     assert shown(one) == {"payload", "lift", "chute"}
     balloon = {"envelope": "hwoyee-800", "lift_gas_type": "hydrogen", "payload_mass": 0.8}
-    specs = sized(one, **balloon, free_lift=7, chute_diameter=1.2)
+    place = dict(zip(("lat", "lon"), map(str, one.launch_place()), strict=True))
+    ground = one.service.ask("/sim/elev", **place)["elevation"]
+    specs = sized(one, **balloon, free_lift=7, chute_diameter=1.2, launch_altitude=ground)
     expect(outcome(one)).to_have_text(
         f"Climbs at {specs['ascent_rate']:.1f} m/s at the launch and {specs['mean_ascent_rate']:.1f} m/s on average. "
         f"Bursts at {specs['burst_altitude']:,.0f} m, after {duration(specs['ascent_seconds'])}. "
@@ -142,6 +144,52 @@ def test_what_cannot_lift_is_refused_in_words_where_it_is_filled(visit: Open) ->
     page.get_by_label("Comes down by").select_option("Parachute")
     page.locator("#chute").fill("0.01")
     expect(page.locator("#chute-note")).to_contain_text("it must be 0.1 to 20 m/s")
+
+
+def test_a_refusal_stands_in_one_place_until_the_form_changes(visit: Open) -> None:
+    one = visit().open()
+    one.expect_fault("status of 400")
+    page = one.page
+    gas_balloon(one)
+    one.fly()
+    one.tab("Plan")
+    payload, said = page.locator("#payload"), page.get_by_text(re.compile("the gas takes", re.IGNORECASE))
+    with page.expect_response("**/sim/singlezpb*"), page.expect_response("**/api/v1/balloon-specs"):
+        payload.fill("1000")
+    expect(page.locator("#asc-note")).to_contain_text("The gas takes")
+    expect(page.locator("#run-problem")).to_be_empty()
+    expect(said.locator("visible=true")).to_have_count(1)
+    # The flight before it is not taken for that of this plan.
+    one.tab("Result")
+    stale = page.locator("#stale")
+    expect(stale).to_contain_text("This plan does not fly: The gas takes")
+    expect(stale.get_by_role("button")).to_be_hidden()
+    one.tab("Plan")
+    payload.fill("")
+    expect(page.locator("#payload-note")).to_have_text("Payload needs a number")
+    page.wait_for_timeout(600)
+    expect(page.locator("#asc-note")).to_have_text("0.1 to 20 m/s")
+    expect(said.locator("visible=true")).to_have_count(0)
+    page.locator("#fly").click()
+    expect(page.locator("#run-problem")).to_have_text("Payload needs a number")
+    payload.fill("1")
+    expect(outcome(one)).to_contain_text("Bursts at")
+    expect(page.locator("#run-problem")).to_be_empty()
+    expect(stale).to_be_hidden()
+
+
+def test_it_is_sized_on_the_ground_that_it_starts_from(visit: Open) -> None:
+    one = visit().open()
+    gas_balloon(one)
+    one.page.locator("#place").fill("39.74, -104.99")
+    one.page.locator("#place").press("Enter")
+    expect(one.page.get_by_text("the flight starts on it")).to_be_visible()
+    ground = one.service.ask("/sim/elev", lat="39.74", lon="-104.99")["elevation"]
+    assert ground > 1500
+    gas = {"envelope": "kaymont-1200", "lift_gas_type": "helium", "payload_mass": 1, "ascent_rate": 5}
+    specs = sized(one, **gas, launch_altitude=ground)
+    assert round(specs["burst_altitude"]) != round(sized(one, **gas)["burst_altitude"])
+    expect(outcome(one)).to_contain_text(f"Bursts at {specs['burst_altitude']:,.0f} m")
 
 
 def test_a_refusal_that_comes_late_is_not_for_another_profile(visit: Open) -> None:
@@ -287,7 +335,7 @@ def test_an_envelope_of_ones_own_is_sized_and_its_rates_are_used(visit: Open, sc
     expect(figures.first).to_have_text(f"{film['float_altitude']:,.0f} m")
     dialog.get_by_label("Material").select_option("Latex")
     expect(figures.first).to_have_text(f"{specs['burst_altitude']:,.0f} m")
-    dialog.get_by_role("button", name="Use it").click()
+    dialog.get_by_role("button", name="Use its mean ascent rate").click()
     expect(page.locator("#burst")).to_have_value(str(round(specs["burst_altitude"])))
     one.fly()
     # It is there the next time.

@@ -11,7 +11,7 @@ export function askBalloon(units: Units, balloon: Balloon): Promise<Partial<Ball
   const button = (label: string, how: string, look: string) =>
     h("button", { type: "button", class: look, disabled: true, onclick: () => box.close(how) }, label);
   const fly = button("Fly this balloon", "fly", "");
-  const use = button("Use it", "use", "primary");
+  const use = button("Use its mean ascent rate", "use", "primary");
   const box = h(
     "dialog",
     { class: "balloon", "aria-labelledby": "balloon-title" },

@@ -283,7 +283,7 @@ function summary(specs: Specs, units: Units): HTMLElement {
         specs.descent_rate === null ? null : formatSpeed(specs.descent_rate, units, "verticalSpeed"),
       ],
     ]),
-    h("p", { class: "note" }, `Envelope: ${specs.envelope.source}`),
+    h("p", { class: "note" }, `Envelope: ${specs.envelope.name === "own" ? "your own" : specs.envelope.source}`),
   );
 }
 

@@ -387,11 +387,12 @@ function trackRows(tracks: Track[]): Cell[][] {
 
 function spotRows(spots: Spot[]): Cell[][] {
   const columns = [...new Set(spots.flatMap(({ properties }) => Object.keys(properties ?? {})))];
-  const rows: Cell[][] = [["name", "datetime", "latitude", "longitude", "altitude_m", ...columns]];
+  const isHigh = spots.some(({ alt }) => alt !== undefined);
+  const rows: Cell[][] = [["name", "datetime", "latitude", "longitude", ...(isHigh ? ["altitude_m"] : []), ...columns]];
   for (const { name, time, lat, lon, alt, properties } of spots) {
     const when = time === undefined ? undefined : rfc3339(time);
-    const high = alt === undefined ? undefined : metres(alt);
-    rows.push([name, when, degrees(lat), longitude(lon), high, ...columns.map((column) => properties?.[column])]);
+    const high = isHigh ? [alt === undefined ? undefined : metres(alt)] : [];
+    rows.push([name, when, degrees(lat), longitude(lon), ...high, ...columns.map((column) => properties?.[column])]);
   }
   return rows;
 }

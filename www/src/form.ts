@@ -75,6 +75,8 @@ interface Field {
 export class PlanForm {
   units: Units;
   around: Surroundings = { covers: null, members: [], ground: null };
+  /** Called when the sizing of a gas balloon has said at a field why it does not fly. */
+  onReason: () => void = () => {};
   readonly #state: PlanState;
   readonly #fields = new Map<FieldName, Field>();
   /** What was typed and is no value at all, by field. */
@@ -325,6 +327,7 @@ export class PlanForm {
       .then(({ body }) => {
         if (this.#groundAsked !== key) return;
         this.setAround({ ground: body.elevation });
+        this.#gas?.update();
         this.#groundNote.textContent = this.#groundText();
       })
       .catch(() => {
@@ -500,21 +503,24 @@ export class PlanForm {
   }
 
   #gasForm(): ConstructorParameters<typeof GasBalloon>[0] {
+    const form = this;
     const state = this.#state;
     return {
       units: this.units,
       prefix: "",
       get balloon() {
-        return state.plan;
+        const unreadable = [...form.#unreadable.keys()].map((name) => [name, Number.NaN]);
+        return { ...state.plan, ...Object.fromEntries(unreadable) };
       },
       get altitude() {
-        return state.plan.alt ?? 0;
+        return Math.max(state.plan.alt ?? 0, form.around.ground ?? 0);
       },
       change: (part) => state.change(part),
       number: (name) => this.#numberField(name),
       refuse: (name, reason) => {
         this.#refused[name] = reason;
         this.showProblems();
+        this.onReason();
       },
     };
   }
@@ -614,11 +620,14 @@ export class PlanForm {
   #takeNumber(name: NumberName, text: string, mayBeEmpty: boolean): void {
     const value = this.#valueOf(name, text);
     const reason = text.trim() === "" && mayBeEmpty ? null : outOfRange(name, value ?? Number.NaN, this.units);
+    // What was refused before is not said beside what is wrong now.
+    this.#refused = {};
     if (reason) this.#unreadable.set(name, reason);
     else {
       this.#unreadable.delete(name);
       this.#state.change({ [name]: value });
     }
+    this.#gas?.update();
     this.#groundNote.textContent = this.#groundText();
     this.showProblems();
   }

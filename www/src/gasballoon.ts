@@ -118,7 +118,7 @@ export class GasBalloon {
     this.#show(this.#slots.payload, payload!);
     this.#show(this.#slots.fill, fill!);
     this.#show(this.#slots.descent, descent!);
-    this.#show(this.#slots.afloat, bursts && !balloon.afloat ? null : "afloat");
+    this.#show(this.#slots.afloat, bursts && balloon.afloat === 0 ? null : "afloat");
     clearTimeout(this.#timer);
     this.#asked.abort();
     this.#timer = window.setTimeout(() => void this.#size(), ASK_AFTER_MS);

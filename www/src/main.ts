@@ -35,12 +35,9 @@ const units = storedUnits();
 const view = new MapView(byId("map"), byId("hint"), state);
 // Around what a result writes are the note that it is old, and how to share it.
 const panel = h("div", { class: "result" });
-const stale = h(
-  "p",
-  { class: "stale", id: "stale", hidden: true },
-  "The plan has changed since. ",
-  h("button", { type: "button", onclick: flyAgain }, "Fly again"),
-);
+const staleText = h("span", {});
+const again = h("button", { type: "button", onclick: flyAgain }, "Fly again");
+const stale = h("p", { class: "stale", id: "stale", hidden: true }, staleText, again);
 const extras = h(
   "div",
   { class: "row share", hidden: true },
@@ -174,6 +171,9 @@ function flyAgain(): void {
 
 function showStale(): void {
   stale.hidden = !result || flownAlike(result.plan, state.plan);
+  const reason = Object.values(form.problems())[0] || runner.refusal;
+  staleText.textContent = reason ? `This plan does not fly: ${reason}` : "The plan has changed since. ";
+  again.hidden = Boolean(reason);
 }
 
 function updateLink(): void {
@@ -245,6 +245,8 @@ state.onChange((changed) => {
   followPlan();
 });
 
+// Also what is no value yet, and no change of the plan.
+byId("plan").addEventListener("input", () => runner.forgive());
 byId("plan").addEventListener("submit", (event) => {
   event.preventDefault();
   void runner.run();
@@ -262,6 +264,7 @@ runner.onStart = () => {
   isIdle = true;
 };
 runner.onEnd = followPlan;
+runner.onRefusal = showStale;
 runner.onRefused = () => openTab("plan");
 
 view.everything = () => result?.bounds() ?? null;

@@ -30,7 +30,7 @@ interface Kept {
   volume: number;
   pressure: number;
 }
-const USUAL: Kept = { material: "latex", mass: 1, diameter: 8, volume: 1000, pressure: 180 };
+const USUAL: Kept = { material: "latex", mass: 1, diameter: 8, volume: 1000, pressure: 2000 };
 
 export class OwnEnvelope {
   readonly root = h("div", { class: "fields wide", role: "group", "aria-label": "An envelope of your own" });

@@ -27,6 +27,10 @@ export class Runner {
   onEnd: () => void = () => {};
   /** Called before what is wrong with the plan is shown in its fields. */
   onRefused: () => void = () => {};
+  /** Called when `refusal` has changed. */
+  onRefusal: () => void = () => {};
+  /** Why the service does not fly the plan as it is; empty where it may. */
+  refusal = "";
   readonly #fly = h("button", { type: "submit", form: "plan", id: "fly", class: "primary" });
   readonly #bar = h("progress", { max: 100, "aria-label": "Progress" });
   readonly #text = h("p", { class: "progress-text" });
@@ -43,6 +47,10 @@ export class Runner {
     readonly form: PlanForm,
   ) {
     root.append(this.#problem, this.#progress, this.#fly);
+    form.onReason = () => {
+      if (this.#isQuiet) this.#problem.textContent = "";
+      this.onRefusal();
+    };
     this.label();
   }
 
@@ -58,6 +66,13 @@ export class Runner {
   /** What was wrong with the plan may be so no more. */
   forgive(): void {
     this.#problem.textContent = "";
+    this.refusal = "";
+    this.onRefusal();
+  }
+
+  /** Whether a field says why the plan does not fly. */
+  get #isSaid(): boolean {
+    return Object.keys(this.form.problems()).length > 0;
   }
 
   cancel(): void {
@@ -67,7 +82,7 @@ export class Runner {
   /** Fly the plan as it is now. `quiet` is for flights that follow a change: they say nothing of unfinished input. */
   async run(quiet = false): Promise<void> {
     const problems = this.form.showProblems();
-    this.#problem.textContent = "";
+    this.forgive();
     if (Object.keys(problems).length) {
       if (quiet) return;
       this.#problem.textContent = Object.values(problems)[0]!;
@@ -96,7 +111,9 @@ export class Runner {
         if (this.#running === control) announce("Cancelled");
       } else if (error instanceof api.ApiError) {
         this.form.refuse(error.parameters);
-        this.#problem.textContent = error.message;
+        this.#problem.textContent = quiet && this.#isSaid ? "" : error.message;
+        this.refusal = error.status < 500 ? error.message : "";
+        this.onRefusal();
       } else throw error;
     } finally {
       clearTimeout(show);

@@ -32,18 +32,23 @@ export function sizingBody(balloon: Balloon, altitude: number): Values {
 
 /** What it does, in a few sentences. */
 export function sizingText(specs: Specs, balloon: Balloon, units: Units): string {
-  const { burst_altitude, float_altitude, cylinders, descent_rate } = specs;
+  const { burst_altitude, float_altitude, descent_rate } = specs;
   const speed = (rate: number) => formatSpeed(rate, units, "verticalSpeed");
   const top = formatAltitude(burst_altitude ?? float_altitude!, units);
   const after = formatDuration(specs.ascent_seconds);
-  const count = `${cylinders.count} ${cylinders.count === 1 ? "cylinder" : "cylinders"} (${cylinders.name})`;
-  const gas = `${formatAmount(specs.volume, "volume", units)} of ${balloon.gas}, ${count}`;
   return [
     `Climbs at ${speed(specs.ascent_rate)} at the launch and ${speed(specs.mean_ascent_rate)} on average.`,
     `${burst_altitude === null ? "Floats" : "Bursts"} at ${top}, after ${after}.`,
-    `Takes ${gas}: fill it until the neck lifts ${formatAmount(specs.neck_lift / GRAVITY, "mass", units)}.`,
+    `Takes ${fillingText(specs, balloon, units)}.`,
     ...(descent_rate === null ? [] : [`Comes down at ${speed(descent_rate)}.`]),
   ].join(" ");
+}
+
+/** How much gas it takes, and how to tell when it is in. */
+export function fillingText({ volume, neck_lift, cylinders }: Specs, { gas }: Balloon, units: Units): string {
+  const count = `${cylinders.count} ${cylinders.count === 1 ? "cylinder" : "cylinders"} (${cylinders.name})`;
+  const lift = formatAmount(neck_lift / GRAVITY, "mass", units);
+  return `${formatAmount(volume, "volume", units)} of ${gas}, ${count}: fill it until the neck lifts ${lift}`;
 }
 
 /** Why what can be sized cannot be flown, and the field that this is for; null where it can. */

@@ -1,10 +1,12 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import { write } from "../src/export";
+import { distance } from "../src/geo";
 import {
   type Candidate,
   cutText,
   type Found,
+  fileName,
   percentText,
   reachedText,
   scaleTop,
@@ -186,12 +188,12 @@ describe("what is found", () => {
   test("is a table with a row for each launch", () => {
     const [head, first, second] = write(takeawayOf("A search", FOUND, [CANDIDATE, NEVER]), "csv").text.split("\r\n");
     expect(head).toBe(
-      "name,datetime,latitude,longitude,altitude_m,rank,balloon,probability,score,members,hits,distance_m,hit_time," +
+      "name,datetime,latitude,longitude,rank,balloon,probability,score,members,hits,distance_m,hit_time," +
         "hit_latitude,hit_longitude,hit_altitude_m",
     );
     // A spreadsheet takes no balloon for a formula.
     expect(first).toBe(
-      "Launch 1,2026-11-22T13:00:00Z,47.1,7.9,,1,'=Balloon,0.19,0.14,21,4,3000.5,2026-11-22T15:26:00Z,47,8,88.1",
+      "Launch 1,2026-11-22T13:00:00Z,47.1,7.9,1,'=Balloon,0.19,0.14,21,4,3000.5,2026-11-22T15:26:00Z,47,8,88.1",
     );
     expect(second!.endsWith("21,4,,,,,")).toBe(true);
   });
@@ -203,20 +205,34 @@ describe("what is found", () => {
   });
 
   test("is flown on the map with all members", () => {
-    const plan = planOfLaunch(DEFAULT_PLAN, CANDIDATE, {
-      ...DRAFT.balloons[0]!,
-      profile: "zpb",
-      float: 20_000,
-      floatHours: 3,
-    });
+    const balloon = { ...DRAFT.balloons[0]!, profile: "zpb" as const, float: 20_000, floatHours: 3 };
+    const plan = planOfLaunch(DEFAULT_PLAN, CANDIDATE, balloon, DRAFT);
     expect(plan).toMatchObject({ lat: 47.1, lon: 7.9, mode: "ensemble", profile: "zpb", float: 20_000, floatHours: 3 });
     expect(plan.time).toBe(Date.parse(CANDIDATE.time) / 1000);
+  });
+
+  test("takes the target of landings along as a zone", () => {
+    const zoneOf = (search: Draft) => planOfLaunch(DEFAULT_PLAN, CANDIDATE, DRAFT.balloons[0]!, search).zone;
+    const target = { ...DRAFT.target, lat: 60, lon: 179.99, radius: 20_000 };
+    const zone = zoneOf({ ...DRAFT, target });
+    expect(zone).toHaveLength(32);
+    for (const corner of zone) {
+      expect(distance(corner, target)).toBeCloseTo(20_000, -1);
+      expect(Math.abs(corner.lon)).toBeLessThanOrEqual(180);
+    }
+    expect(zoneOf({ ...DRAFT, hit: "pass" })).toEqual([]);
+    expect(zoneOf({ ...DRAFT, mission: "target_window" })).toEqual([]);
   });
 
   test("shows the best of many launch times, in their order", () => {
     const times = [4, 1, 3, 2].map((rank) => ({ rank })) as Parameters<typeof shownTimes>[0];
     expect(shownTimes(times, 2).map(({ rank }) => rank)).toEqual([1, 2]);
     expect(shownTimes(times, 4)).toHaveLength(4);
+  });
+
+  test("has files with a name for each launch time", () => {
+    expect(fileName("0123456789", null, false)).toBe("habsim-launches-01234567");
+    expect(fileName("0123456789", "2026-11-22T06:00:00Z", true)).toBe("habsim-demo-launches-01234567-20261122T0600Z");
   });
 
   test("counts members that nobody could judge among those that do not reach the zone", () => {

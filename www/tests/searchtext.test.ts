@@ -13,6 +13,10 @@ test("a search for landings in a line", () => {
     "To land within 10.0 km of 37.50000, -120.90000, launched 22 Nov 06:00 to 25 Nov 06:00 UTC",
   );
   expect(searchLine(bodyOf({ ...draft, hit: "pass" }), "imperial")).toMatch(/^To pass within 6.2 mi of/);
+  const target = { ...draft.target, lowest: 5000, highest: 9000 };
+  expect(searchLine(bodyOf({ ...draft, hit: "pass", target }), "metric")).toMatch(
+    /^To pass within 10.0 km of 37.50000, -120.90000, 5,000 m to 9,000 m high, launched /,
+  );
 });
 
 test("a search for a time at the target in a line", () => {

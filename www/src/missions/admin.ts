@@ -6,7 +6,7 @@ import type { components } from "../schema";
 import { type App, attempt, heading, moment, problemLine, reasonOf, type View } from "./app";
 import { confirmed, dialog } from "./dialogs";
 import { IDLE_MS, poll } from "./poll";
-import { passwordProblem } from "./signin";
+import { accountFields, GIVEN_PASSWORD, passwordProblem } from "./signin";
 import { type Column, pager, table } from "./table";
 
 type Schemas = components["schemas"];
@@ -205,6 +205,24 @@ class Users {
       this.#problem,
       this.#list,
       this.#below,
+      h("div", {}, h("button", { type: "button", onclick: () => this.#add() }, "New account")),
+    );
+  }
+
+  /** For who cannot register, or need not. */
+  #add(): void {
+    const fields = accountFields(false);
+    const texts = () => Object.entries(fields).map(([name, { text }]) => [name, name === "name" ? text.trim() : text]);
+    dialog(
+      "A new account",
+      Object.values(fields).map(({ root }) => root),
+      "Make it",
+      async () => {
+        await this.app.session.ask("POST", "auth/register", Object.fromEntries(texts()));
+        toast(`${fields.username.text} has an account`);
+        await this.load();
+      },
+      fields,
     );
   }
 
@@ -299,7 +317,7 @@ class Users {
       "new-password",
       "New password",
       { autocomplete: "off", spellcheck: "false", maxlength: 200 },
-      { hint: "At least 8 characters; tell it to nobody else" },
+      { hint: GIVEN_PASSWORD },
       passwordProblem,
     );
     dialog(

@@ -1,8 +1,10 @@
 // One simulation: how far it is, what it was asked, and its result.
 
+import { ask, send } from "../api";
 import { definitions, h } from "../dom";
-import { DEFAULT_PLAN } from "../plan";
+import { DEFAULT_PLAN, type Plan } from "../plan";
 import { planText } from "../plantext";
+import { fillingText, type Specs, sizingBody } from "../sizing";
 import { formatBytes, formatUtc } from "../units";
 import {
   type App,
@@ -101,6 +103,7 @@ export const simulationView: View = (root, app, signal, id) => {
         ["Type", KINDS[one.type]],
         ["Launch", plan ? formatUtc(plan.time) : null],
         ["Plan", plan && planText(plan, app.units)],
+        ["Filling", plan?.profile === "physical" && fillingOf(plan, app, signal)],
         ["Perturbed", one.type === "ensemble" ? perturbedText(one) : null],
         ...(one.type === "reverse" ? searchRows(searchOf(one), app.units) : []),
         ["By", one.user.username],
@@ -140,6 +143,22 @@ export const simulationView: View = (root, app, signal, id) => {
     signal,
   );
 };
+
+/** The gas of a balloon, once the service has sized it on the ground that it starts from. */
+function fillingOf(plan: Plan, app: App, signal: AbortSignal): HTMLElement {
+  const said = h("span", {}, "Asking how much gas it takes");
+  const size = async () => {
+    const place = { lat: String(plan.lat), lon: String(plan.lon) };
+    const { elevation } = (await ask<{ elevation: number }>("/sim/elev", place, signal)).body;
+    const body = sizingBody(plan, Math.max(plan.alt ?? 0, elevation));
+    const specs = await send<Specs>("POST", "/api/v1/balloon-specs", body, {}, signal);
+    said.textContent = fillingText(specs, plan, app.units);
+  };
+  size().catch((error: unknown) => {
+    if (!signal.aborted) said.textContent = reasonOf(error);
+  });
+  return said;
+}
 
 /** How often each member of an ensemble is flown with everything varied a little, and by which numbers. */
 function perturbedText({ config }: Simulation): string {

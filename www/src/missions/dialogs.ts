@@ -117,7 +117,13 @@ export function cancel(app: App, one: Simulation, onDone: () => void): void {
     await app.session.ask("POST", `simulations/${one.id}/cancel`, {});
     onDone();
   };
-  confirmed(`Cancel ${nameOf(one)}?`, "Nothing of it is kept.", "Cancel it", stop, "Keep it running");
+  confirmed(
+    `Cancel ${nameOf(one)}?`,
+    "It stays in the list with its plan, without a result.",
+    "Cancel it",
+    stop,
+    "Keep it running",
+  );
 }
 
 export function remove(app: App, one: Simulation, onDone: () => void): void {

@@ -14,6 +14,7 @@ import {
   type Candidate,
   cutText,
   type Found,
+  fileName,
   type Launch,
   percentText,
   reachedText,
@@ -29,6 +30,9 @@ import { type Column, table, tableRow } from "./table";
 const PER_PAGE = 20;
 const MOST_OF_FILE = 1000;
 const MOST_TIMES = 200;
+const WHOSE_PROBABILITY =
+  "Probabilities are over the members' winds; each balloon bursts and climbs as computed. " +
+  "Fly the ensemble to see how its own scatter adds.";
 
 /** Shows what a search has found. Raises what `Session.ask` raises. */
 export async function showFound(root: HTMLElement, app: App, one: Simulation, signal: AbortSignal): Promise<void> {
@@ -80,6 +84,7 @@ class FoundView {
     onTheme(() => this.#draw(), signal);
     root.replaceChildren(
       this.#figures(),
+      ...(this.#isHopeless ? [] : [h("p", { class: "note" }, WHOSE_PROBABILITY)]),
       ...this.#notes(),
       this.#problem,
       h(
@@ -320,7 +325,17 @@ class FoundView {
     if (this.#isHopeless) return [rank, launch, closest];
     return [
       rank,
-      { title: "Probability", kind: "number", cell: ({ probability }) => h("strong", {}, percentText(probability)) },
+      {
+        title: "Probability",
+        kind: "number",
+        cell: ({ probability, score }) =>
+          h(
+            "span",
+            {},
+            h("strong", {}, percentText(probability)),
+            h("span", { class: "note score-below" }, `Score ${score.toFixed(2)}`),
+          ),
+      },
       { title: "Score", kind: "number score", cell: ({ score }) => score.toFixed(2) },
       launch,
       closest,
@@ -349,11 +364,12 @@ class FoundView {
   #says(
     one: Pick<Launch, "time" | "lat" | "lon" | "configuration" | "hits" | "members"> & { rank?: number },
   ): (HTMLElement | string)[] {
-    const balloon = this.#search?.balloons.find(({ name }) => name === one.configuration);
+    const search = this.#search;
+    const balloon = search?.balloons.find(({ name }) => name === one.configuration);
     const what = `${one.rank ? `Launch ${one.rank}` : "Launch"} at ${formatUtcShort(secondsOf(one.time))} UTC: `;
     const members = `${reachedText(one, this.first.members.length)} `;
-    if (!balloon) return [what, members];
-    const plan = planOfLaunch(DEFAULT_PLAN, one, balloon);
+    if (!search || !balloon) return [what, members];
+    const plan = planOfLaunch(DEFAULT_PLAN, one, balloon, search);
     return [what, members, h("a", { href: `/#${encodePlan(plan, this.first.provenance.cycle)}` }, "Fly it on the map")];
   }
 
@@ -437,10 +453,11 @@ class FoundView {
   async #download(format: Format): Promise<void> {
     const all = await this.ask({ limit: String(MOST_OF_FILE), ...(this.#picked && { time: this.#picked }) });
     const title = this.one.name || "HABSIM search";
-    const { text, type, extension } = write(takeawayOf(title, all, all.candidates), format);
+    const launches = this.#isHopeless ? all.candidates : all.candidates.filter(({ probability }) => probability > 0);
+    const { text, type, extension } = write(takeawayOf(title, all, launches), format);
     const address = URL.createObjectURL(new Blob([text], { type }));
-    const name = `habsim-${all.provenance.demo ? "demo-" : ""}launches-${this.one.id.slice(0, 8)}.${extension}`;
-    h("a", { href: address, download: name }).click();
+    const name = fileName(this.one.id, this.#picked, all.provenance.demo);
+    h("a", { href: address, download: `${name}.${extension}` }).click();
     setTimeout(() => URL.revokeObjectURL(address), 60_000);
   }
 }

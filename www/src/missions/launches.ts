@@ -44,6 +44,12 @@ export function takeawayOf(title: string, found: Found, candidates: Candidate[])
   };
 }
 
+/** The name of a file of launches: of a search, or of one `time` of it. */
+export function fileName(id: string, time: string | null, demo: boolean): string {
+  const at = time === null ? "" : `-${time.slice(0, 16).replace(/[-:]/g, "")}Z`;
+  return `habsim-${demo ? "demo-" : ""}launches-${id.slice(0, 8)}${at}`;
+}
+
 function known(values: Record<string, string | number | null>): Record<string, string | number> {
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== null)) as Record<
     string,

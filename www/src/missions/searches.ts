@@ -1,6 +1,7 @@
 // A search for launches as its form holds it, and as the service takes it.
 
 import { balloonValues } from "../api";
+import { ellipseOutline, wrap } from "../geo";
 import { type Balloon, balloonOf, type NumberField, type Plan, type Position } from "../plan";
 import type { components } from "../schema";
 import { balloonFrom } from "./configs";
@@ -37,6 +38,8 @@ const DAY = 86_400;
 const WIDEST = 2_000_000;
 const HIGHEST = 50_000;
 export const MOST_BALLOONS = 20;
+/** Of a circle in a link: a polygon of 32 corners lacks 0.6 % of its area. */
+const ZONE_CORNERS = 32;
 
 /** Limits of the service, which a test compares. */
 export const LIMITS = {
@@ -134,11 +137,22 @@ export function draftFrom(config: Record<string, unknown>): Draft | null {
   };
 }
 
-/** The plan of a launch that a search has found, to fly it with all members. */
+/** The outline of a target. A flight through it need not land in it: only a search for landings makes it a zone. */
+function landingZone({ target, mission, hit }: Draft): Position[] {
+  if (mission !== "launch_window" || hit !== "land") return [];
+  const { radius } = target;
+  return ellipseOutline(target, radius, radius, 0, ZONE_CORNERS).map(({ lat, lon }) => ({
+    lat: Number(lat.toFixed(5)),
+    lon: Number(wrap(lon).toFixed(5)),
+  }));
+}
+
+/** The plan of a launch that `search` has found, to fly it with all members. */
 export function planOfLaunch(
   start: Plan,
   launch: { time: string; lat: number; lon: number },
   balloon: BalloonDraft,
+  search: Draft,
 ): Plan {
   return {
     ...start,
@@ -148,6 +162,7 @@ export function planOfLaunch(
     alt: null,
     time: Date.parse(launch.time) / 1000,
     mode: "ensemble",
+    zone: landingZone(search),
   };
 }
 

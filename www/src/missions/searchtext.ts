@@ -17,7 +17,7 @@ function placeText({ lat, lon }: Position): string {
 /** What a search looks for, in a line. */
 export function searchLine(body: SearchBody, units: Units): string {
   const { target, window, arrival } = body;
-  const zone = `within ${formatDistance(target.radius, units)} of ${placeText(target)}`;
+  const zone = `within ${formatDistance(target.radius, units)} of ${placeText(target)}${heightText(target, units)}`;
   if (!window) return `To be ${zone} at ${formatUtc(seconds(arrival!.time))}`;
   const span = `${formatUtcShort(seconds(window.from))} to ${formatUtcShort(seconds(window.to))} UTC`;
   return `${body.hit === "land" ? "To land" : "To pass"} ${zone}, launched ${span}`;

@@ -6,6 +6,8 @@ import { allRight, type Field, refuse, TextField } from "../fields";
 import { type App, attempt, problemLine, reasonOf } from "./app";
 
 const SHORTEST_PASSWORD = 8;
+/** Below a password that an administrator sets. */
+export const GIVEN_PASSWORD = `At least ${SHORTEST_PASSWORD} characters. Pass it on to the user, who can change it`;
 
 export function passwordProblem(text: string): string | null {
   return text.length < SHORTEST_PASSWORD ? `At least ${SHORTEST_PASSWORD} characters` : null;
@@ -49,28 +51,47 @@ function loginForm(app: App, why: string, swap: () => void): HTMLElement[] {
   ];
 }
 
-function registerForm(app: App, swap: () => void): HTMLElement[] {
-  const fields = {
+/** What an account is made of; `isOwn` for who makes it for themselves. */
+export function accountFields(isOwn: boolean) {
+  const complete = (what: string) => (isOwn ? what : "off");
+  return {
     username: new TextField(
       "username",
       "Username",
-      { autocomplete: "username", maxlength: 50, spellcheck: "false" },
+      { autocomplete: complete("username"), maxlength: 50, spellcheck: "false" },
       { hint: "Letters, digits, dots, hyphens and underscores" },
       (text) =>
         /^[A-Za-z0-9][A-Za-z0-9._-]+$/.test(text)
           ? null
           : "At least 2 letters, digits, dots, hyphens or underscores, a letter or digit first",
     ),
-    email: new TextField("email", "Email", { type: "email", autocomplete: "email", maxlength: 255 }, {}, emailProblem),
-    name: new TextField("full-name", "Name", { autocomplete: "name", maxlength: 100 }, { hint: "May be empty" }),
+    email: new TextField(
+      "email",
+      "Email",
+      { type: "email", autocomplete: complete("email"), maxlength: 255 },
+      {},
+      emailProblem,
+    ),
+    name: new TextField(
+      "full-name",
+      "Name",
+      { autocomplete: complete("name"), maxlength: 100 },
+      { hint: "May be empty" },
+    ),
     password: new TextField(
       "password",
       "Password",
-      { type: "password", autocomplete: "new-password", maxlength: 200 },
-      { hint: `At least ${SHORTEST_PASSWORD} characters` },
+      isOwn
+        ? { type: "password", autocomplete: "new-password", maxlength: 200 }
+        : { autocomplete: "off", spellcheck: "false", maxlength: 200 },
+      { hint: isOwn ? `At least ${SHORTEST_PASSWORD} characters` : GIVEN_PASSWORD },
       passwordProblem,
     ),
   };
+}
+
+function registerForm(app: App, swap: () => void): HTMLElement[] {
+  const fields = accountFields(true);
   const form = formOf("Register", fields, () =>
     app.session.register({
       username: fields.username.text,

@@ -167,8 +167,7 @@ export function nameCell(one: Simulation, app: App): HTMLElement {
     "div",
     {},
     h("a", { href: `#/simulations/${one.id}`, class: "name" }, nameOf(one)),
-    " ",
-    ...marks,
+    ...marks.flatMap((mark) => (mark ? [" ", mark] : [])),
     one.description && h("span", { class: "note description" }, one.description),
   );
 }
