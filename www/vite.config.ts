@@ -62,7 +62,7 @@ export default defineConfig({
             },
             {
               name: "map",
-              test: /\/(leaflet|topojson-client)\/.*\.js$|\/src\/(basemap|colours|export|form|graticule|pin)\.ts$/,
+              test: /\/(leaflet|topojson-client)\/.*\.js$|\/src\/(basemap|colours|export|form|graticule|leafletmap|map|pin)\.ts$/,
             },
           ],
         },
