@@ -16,16 +16,16 @@ from missions.models import (
     NOTE_LENGTH,
     TITLE_LENGTH,
     USERNAME_LENGTH,
+    USERNAME_PATTERN,
 )
 from missions.passwords import LONGEST, SHORTEST
 
 _LINE = r"^[^\x00-\x1f\x7f]*$"
 _TEXT = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"  # with line ends and tabs
-_USERNAME = r"^[A-Za-z0-9][A-Za-z0-9._-]+$"
 # As browsers check it: HTML Living Standard, "valid email address", and a domain with a dot.
 _EMAIL = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$"
 
-Username = Annotated[str, StringConstraints(min_length=2, max_length=USERNAME_LENGTH, pattern=_USERNAME)]
+Username = Annotated[str, StringConstraints(min_length=2, max_length=USERNAME_LENGTH, pattern=USERNAME_PATTERN)]
 Email = Annotated[str, StringConstraints(max_length=EMAIL_LENGTH, pattern=_EMAIL)]
 Password = Annotated[str, StringConstraints(min_length=SHORTEST, max_length=LONGEST)]
 Name = Annotated[str, StringConstraints(max_length=NAME_LENGTH, pattern=_LINE, strip_whitespace=True)]

@@ -30,6 +30,7 @@ LIVE = (PENDING, PROCESSING)
 LANES = ("forward", "reverse")
 
 USERNAME_LENGTH, EMAIL_LENGTH, NAME_LENGTH, DESCRIPTION_LENGTH = 50, 255, 100, 500
+USERNAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]+$"
 TITLE_LENGTH, NOTE_LENGTH = 200, 2000  # name and description of a simulation
 
 

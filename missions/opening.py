@@ -12,7 +12,7 @@ from missions.accounts import Accounts, NewAccount
 from missions.database import Database
 from missions.jobs import Queue
 from missions.leftovers import remove_files
-from missions.models import USERNAME_LENGTH
+from missions.models import USERNAME_LENGTH, USERNAME_PATTERN
 from missions.organizations import Organizations
 from missions.passwords import LONGEST, SHORTEST
 from missions.results import Results
@@ -20,8 +20,6 @@ from missions.simulations import Simulations
 from settings import Settings
 
 log = logging.getLogger(__name__)
-
-_USERNAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{1,{USERNAME_LENGTH - 1}}}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def admin_account(username: str, password: str) -> NewAccount:
 
     The password itself is not said.
     """
-    if not _USERNAME.fullmatch(username):
+    if len(username) > USERNAME_LENGTH or not re.fullmatch(USERNAME_PATTERN, username):
         raise BadRequestError(f"{username!r} is no username: 2 to {USERNAME_LENGTH} letters, digits, dots and lines")
     if not SHORTEST <= len(password) <= LONGEST:
         raise BadRequestError(f"the password has {len(password)} characters, it must have {SHORTEST} to {LONGEST}")
