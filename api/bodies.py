@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from api.params import LaunchQuery, Number
+from api.params import LaunchParameters, Number
 from habsim.montecarlo import table
 from missions.models import (
     DESCRIPTION_LENGTH,
@@ -116,15 +116,10 @@ Title = Annotated[str, StringConstraints(max_length=TITLE_LENGTH, pattern=_LINE,
 Note = Annotated[str, StringConstraints(max_length=NOTE_LENGTH, pattern=_TEXT)]
 
 
-class LaunchConfig(LaunchQuery):
-    """A launch with one member, as for `/sim/singlezpb`."""
+class LaunchConfig(LaunchParameters):
+    """A launch, as for `/sim/singlezpb`; every unknown name is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_name_is_misspelt(cls, given: Any) -> Any:
-        return given  # every unknown name is refused
 
 
 class ForwardConfig(LaunchConfig):

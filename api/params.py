@@ -128,9 +128,13 @@ def refuse_repeated_and_long_values() -> None:
             raise BadRequestError(f"{_quoted(name)} has {len(values[0])} characters, the limit is {MAX_VALUE_LENGTH}")
 
 
-class PlaceQuery(Query):
+class PlaceParameters(Parameters):
     lat: Number = Field(ge=-90, le=90, description="latitude, degrees", json_schema_extra={"example": 37.3553})
     lon: Number = Field(ge=-180, le=360, description="longitude, degrees", json_schema_extra={"example": -121.8763})
+
+
+class PlaceQuery(PlaceParameters, Query):
+    pass
 
 
 class WindProfileQuery(PlaceQuery):
@@ -270,7 +274,7 @@ class BalloonParameters(Parameters):
         return balloon_of(self.model_dump(), self.launch_altitude)
 
 
-class LaunchQuery(BalloonParameters, PlaceQuery):
+class LaunchParameters(BalloonParameters, PlaceParameters):
     """What every flight needs."""
 
     timestamp: Number = Field(ge=0, le=1e11, description="launch, Unix seconds within the cycle")
@@ -288,13 +292,13 @@ class LaunchQuery(BalloonParameters, PlaceQuery):
         return self.alt
 
     @model_validator(mode="after")
-    def _has_air_for_a_balloon(self) -> LaunchQuery:
+    def _has_air_for_a_balloon(self) -> LaunchParameters:
         if self.atmosphere is not None and self.profile != "physical":
             raise ValueError(f"atmosphere is for profile=physical, profile is {self.profile}")
         return self
 
     @model_validator(mode="after")
-    def _is_not_too_long(self) -> LaunchQuery:
+    def _is_not_too_long(self) -> LaunchParameters:
         seconds = self.seconds()
         points = seconds / (self.step or DEFAULT_STEP_SECONDS)
         if points > MAX_POINTS:
@@ -316,6 +320,10 @@ class LaunchQuery(BalloonParameters, PlaceQuery):
             model_air=self.atmosphere == "model",
             under_chute=self.chute_diameter is not None,
         )
+
+
+class LaunchQuery(LaunchParameters, Query):
+    pass
 
 
 class SingleQuery(LaunchQuery):
