@@ -254,6 +254,12 @@ def overpressure(row: Floats, column: Column, top: float) -> float:
     return float((row[climb.GAS_MASS] / holds - 1.0) * pressure(column, top))
 
 
+def overpressure_text(envelope: str, excess: float, limit: float, top: float) -> str:
+    """What is said of a balloon that would burst at float, `top` m; pressures in Pa."""
+    pressures = f"{excess:.4g} Pa more than the air, {envelope} stands {limit:.4g} Pa"
+    return f"at {top:.0f} m the gas presses {pressures}; take less gas"
+
+
 def launches_of(
     launches: Launches,
     rows: Floats,
@@ -287,10 +293,8 @@ def launches_of(
         excess = [overpressure(row, air, float(found.results[i, climb.TOP])) for i, row in enumerate(rows)]
         over = np.array(excess) > pressure_limit
         if over[balloon_of[0]]:
-            raise BadRequestError(
-                f"at {results[0, climb.TOP]:.0f} m the gas presses {excess[balloon_of[0]]:.4g} Pa more than the air, "
-                f"the envelope stands {pressure_limit:.4g} Pa; take less gas"
-            )
+            told = overpressure_text("the envelope", excess[balloon_of[0]], pressure_limit, results[0, climb.TOP])
+            raise BadRequestError(told)
     stays = (
         over[balloon_of]
         | np.isin(results[:, climb.OUTCOME], (climb.NO_LIFT, climb.TOO_SLOW))

@@ -189,8 +189,7 @@ def _refuse_what_bursts_at_float(envelope: Envelope, overpressure: float, altitu
     limit = envelope.pressure_limit
     if limit is not None and overpressure > limit:
         raise BadRequestError(
-            f"at {altitude:.0f} m the gas presses {overpressure:.4g} Pa more than the air, {envelope.name} stands "
-            f"{limit:.4g} Pa; take less gas",
+            balloons.overpressure_text(envelope.name, overpressure, limit, altitude),
             {"overpressure": round(overpressure, 2), "limit": limit},
         )
 
